@@ -1,0 +1,136 @@
+package chat
+
+import "time"
+
+// User is a person with an account.
+type User struct {
+	ID          ID
+	Username    string
+	DisplayName string
+	Bio         string
+	CreatedAt   time.Time
+	LastSeenAt  time.Time // when they were last connected; zero: never
+}
+
+// Session is one signed-in device or program.
+type Session struct {
+	ID         ID
+	User       ID
+	CreatedAt  time.Time
+	LastUsedAt time.Time
+	ExpiresAt  time.Time
+	UserAgent  string
+}
+
+// RequestStatus says where a friend request stands. Only RequestPending ever changes.
+type RequestStatus string
+
+// The states of a friend request.
+const (
+	RequestPending   RequestStatus = "PENDING"
+	RequestAccepted  RequestStatus = "ACCEPTED"
+	RequestRejected  RequestStatus = "REJECTED"
+	RequestCancelled RequestStatus = "CANCELLED"
+)
+
+// FriendRequest is one user asking another to become friends.
+type FriendRequest struct {
+	ID         ID
+	From, To   ID
+	Status     RequestStatus
+	CreatedAt  time.Time
+	AnsweredAt time.Time // zero while pending
+}
+
+// Friendship is two users being friends, as seen by Of.
+type Friendship struct {
+	Of, User     ID
+	Since        time.Time
+	Conversation ID
+}
+
+// Relationship says how a user stands to a viewer.
+type Relationship string
+
+// The ways in which a user can stand to a viewer.
+const (
+	RelationSelf            Relationship = "SELF"
+	RelationNone            Relationship = "NONE"
+	RelationFriend          Relationship = "FRIEND"
+	RelationRequestSent     Relationship = "REQUEST_SENT"
+	RelationRequestReceived Relationship = "REQUEST_RECEIVED"
+	RelationBlocked         Relationship = "BLOCKED"
+)
+
+// ConversationKind is direct or group.
+type ConversationKind string
+
+// The kinds of conversations.
+const (
+	Direct ConversationKind = "DIRECT"
+	Group  ConversationKind = "GROUP"
+)
+
+// Conversation is a place where messages are exchanged. Closed ones carry nothing but ID and Kind: they are what somebody
+// who is not a member (any more) meets in the replay of an old event.
+type Conversation struct {
+	ID          ID
+	Kind        ConversationKind
+	Title       string // empty for a direct one
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	MemberCount int
+	Silent      bool // a direct one whose two are not friends
+	LastSeq     int64
+	LastMessage ID // zero while there is none
+	Closed      bool
+}
+
+// Role says what a member may do in a group.
+type Role string
+
+// The roles. In a direct conversation both are RoleMember.
+const (
+	RoleOwner  Role = "OWNER"
+	RoleAdmin  Role = "ADMIN"
+	RoleMember Role = "MEMBER"
+)
+
+// Member is a user in a conversation, from the position at which they joined up to the one at which they left, both
+// inclusive: a span. Somebody who comes back has a second span.
+type Member struct {
+	Conversation ID
+	User         ID
+	Role         Role
+	JoinedAt     time.Time
+	Joined       Position
+	Left         Position // 0: still there
+	ReadSeq      int64
+	ReadAt       time.Time // zero: has not read since they joined
+}
+
+// Message is something said in a conversation.
+type Message struct {
+	ID           ID
+	Conversation ID
+	Seq          int64 // 1, 2, 3, … within the conversation
+	Position     Position
+	Sender       ID
+	Body         string
+	CreatedAt    time.Time
+}
+
+// Receipt is how far a member has read.
+type Receipt struct {
+	Conversation ID
+	User         ID
+	Seq          int64
+	At           time.Time // zero: has not read since they joined
+}
+
+// Presence is whether a user is connected.
+type Presence struct {
+	User       ID
+	Online     bool
+	LastSeenAt time.Time // zero while online, and for somebody who never was
+}

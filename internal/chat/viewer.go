@@ -1,0 +1,31 @@
+package chat
+
+import "context"
+
+// Viewer is who makes a request or listens: a user through one of their sessions.
+type Viewer struct {
+	User    ID
+	Session ID
+}
+
+type viewerKey struct{}
+
+// WithViewer returns a context in which v acts.
+func WithViewer(ctx context.Context, v Viewer) context.Context {
+	return context.WithValue(ctx, viewerKey{}, v)
+}
+
+// ViewerFrom returns who acts. There is nobody in an anonymous request, and in an execution that is shared by many
+// listeners.
+func ViewerFrom(ctx context.Context) (Viewer, bool) {
+	v, ok := ctx.Value(viewerKey{}).(Viewer)
+	return v, ok
+}
+
+// MustViewer returns who acts, or ErrUnauthenticated.
+func MustViewer(ctx context.Context) (Viewer, error) {
+	if v, ok := ViewerFrom(ctx); ok {
+		return v, nil
+	}
+	return Viewer{}, ErrUnauthenticated
+}
