@@ -1,7 +1,27 @@
 // Package graph answers GraphQL operations: each resolver reads the viewer, calls one service and returns.
 package graph
 
+import (
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/conversation"
+	"github.com/parley-chat/parley/internal/feed"
+	"github.com/parley-chat/parley/internal/friend"
+	"github.com/parley-chat/parley/internal/message"
+	"github.com/parley-chat/parley/internal/presence"
+	"github.com/parley-chat/parley/internal/user"
+)
+
 //go:generate go -C .. tool gqlgen generate
 
 // Resolver holds the services that the resolvers call.
-type Resolver struct{}
+type Resolver struct {
+	Users         *user.Service
+	Friends       *friend.Service
+	Conversations *conversation.Service
+	Messages      *message.Service
+	Presences     *presence.Service
+	Feed          *feed.Service
+	Epoch         chat.Epoch // of this log's cursors
+}
+
+func (r *Resolver) cursor(p chat.Position) chat.Cursor { return chat.Cursor{Epoch: r.Epoch, Position: p} }

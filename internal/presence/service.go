@@ -1,0 +1,6 @@
+package presence
+
+import "github.com/parley-chat/parley/internal/store"
+
+// Service holds the rules.
+type Service struct{ store *store.Store }

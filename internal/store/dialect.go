@@ -1,0 +1,145 @@
+package store
+
+import (
+	"database/sql/driver"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/parley-chat/parley/internal/chat"
+)
+
+// dialect is what differs between the databases inside statements that are otherwise the same.
+type dialect struct {
+	postgres bool
+	// lock ends a SELECT whose rows are about to be changed.
+	lock string
+	// ids is the right-hand side of "column IN ?": one parameter, made by set, for any number of ids.
+	ids string
+}
+
+var (
+	pgDialect     = dialect{postgres: true, lock: " FOR NO KEY UPDATE", ids: " = ANY(?::uuid[]) "}
+	sqliteDialect = dialect{ids: " IN (SELECT unhex(value) FROM json_each(?)) "}
+)
+
+// set makes the parameter for ids.
+func (d dialect) set(ids []chat.ID) any {
+	if d.postgres {
+		a := make(array[[16]byte], len(ids))
+		for i, id := range ids {
+			a[i] = id.UUID
+		}
+		return a
+	}
+	hexes := make([]string, len(ids))
+	for i, id := range ids {
+		hexes[i] = hex.EncodeToString(id.UUID[:])
+	}
+	b, _ := json.Marshal(hexes) // strings cannot fail
+	return string(b)
+}
+
+// array keeps gorm from expanding a slice to (?,?,…); pgx encodes what it wraps.
+type array[T any] []T
+
+func (a array[T]) Value() (driver.Value, error) { return []T(a), nil }
+
+// at is a time as a parameter; the zero time is NULL.
+func (d dialect) at(t time.Time) any {
+	switch {
+	case t.IsZero():
+		return nil
+	case d.postgres:
+		return t
+	}
+	return t.UnixMicro()
+}
+
+// id is an id as a parameter; the zero id is NULL.
+func id(id chat.ID) any {
+	if id.IsZero() {
+		return nil
+	}
+	return id.UUID[:]
+}
+
+// position is a position as a parameter that is NULL when it is 0.
+func position(p chat.Position) any {
+	if p == 0 {
+		return nil
+	}
+	return int64(p)
+}
+
+// scanID scans an id of the given kind; NULL is the zero id.
+func scanID(to *chat.ID, k chat.Kind) *idScanner { return &idScanner{to, k} }
+
+type idScanner struct {
+	to   *chat.ID
+	kind chat.Kind
+}
+
+func (s *idScanner) Scan(v any) error {
+	var u uuid.UUID
+	switch v := v.(type) {
+	case nil:
+		*s.to = chat.ID{}
+		return nil
+	case []byte:
+		if len(v) != 16 {
+			return fmt.Errorf("an id of %d bytes", len(v))
+		}
+		copy(u[:], v)
+	case string:
+		var err error
+		if u, err = uuid.Parse(v); err != nil {
+			return err
+		}
+	case [16]byte:
+		u = v
+	default:
+		return fmt.Errorf("cannot scan %T as an id", v)
+	}
+	*s.to = chat.ID{Kind: s.kind, UUID: u}
+	return nil
+}
+
+// scanTime scans a time; NULL is the zero time.
+func scanTime(to *time.Time) *timeScanner { return &timeScanner{to} }
+
+type timeScanner struct{ to *time.Time }
+
+func (s *timeScanner) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*s.to = time.Time{}
+	case time.Time:
+		*s.to = v.UTC()
+	case int64:
+		*s.to = time.UnixMicro(v).UTC()
+	default:
+		return fmt.Errorf("cannot scan %T as a time", v)
+	}
+	return nil
+}
+
+// scanPosition scans a position; NULL is 0.
+func scanPosition(to *chat.Position) *positionScanner { return &positionScanner{to} }
+
+type positionScanner struct{ to *chat.Position }
+
+func (s *positionScanner) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*s.to = 0
+	case int64:
+		*s.to = chat.Position(v)
+	default:
+		return fmt.Errorf("cannot scan %T as a position", v)
+	}
+	return nil
+}

@@ -1,0 +1,278 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/ncruces/go-sqlite3/gormlite"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/parley-chat/parley/internal/chat"
+)
+
+// Config says which database, and how it is used.
+type Config struct {
+	// URL is postgres://… or sqlite:PATH.
+	URL string
+	// Conns is the most connections to PostgreSQL; 0 means 20. One more is kept for batches.
+	Conns int
+	// Unsynced lets SQLite acknowledge before the disk has (synchronous=NORMAL): a power loss may then take back the
+	// newest changes, a crash of the program may not.
+	Unsynced bool
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Store is the database. It is safe for concurrent use.
+type Store struct {
+	reader
+	write     *gorm.DB // PostgreSQL: the same as reader's; SQLite: the one writing connection
+	pool      *pgxpool.Pool
+	batches   *pgxpool.Pool // one connection with plans of its own
+	file      string        // SQLite's
+	now       func() time.Time
+	log       *slog.Logger
+	listeners map[chat.EventType][]Listener
+	committed func([]*chat.Event)
+	stop      []func()
+}
+
+// reader has the queries, for use inside and outside of transactions.
+type reader struct {
+	db *gorm.DB
+	dialect
+}
+
+// Listener is a consequence of an event: it runs in the transaction that emits it, and may change rows and emit more.
+type Listener func(ctx context.Context, tx *Tx, e *chat.Event) error
+
+// Open connects; it does not migrate.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Conns == 0 {
+		c.Conns = 20
+	}
+	s := &Store{now: c.Now, log: c.Log, listeners: map[chat.EventType][]Listener{}, committed: func([]*chat.Event) {}}
+	var err error
+	if path, ok := strings.CutPrefix(c.URL, "sqlite:"); ok {
+		err = s.openSQLite(path, c)
+	} else {
+		err = s.openPostgres(ctx, c)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+var gormConfig = gorm.Config{Logger: logger.Discard, SkipDefaultTransaction: true, DisableAutomaticPing: true}
+
+func (s *Store) openPostgres(ctx context.Context, c Config) error {
+	pc, err := pgxpool.ParseConfig(c.URL)
+	if err != nil {
+		return fmt.Errorf("the database's address cannot be read: it should be postgres://user:password@host:port/name") // err would show the password
+	}
+	pc.MaxConns = int32(c.Conns) //nolint:gosec // a small setting
+	pc.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
+		return err
+	}
+	s.stop = append(s.stop, s.pool.Close)
+	// One generic plan for every batch size, by index whatever the statistics say (the tables may have been empty when
+	// it was made), and never JIT.
+	bc := pc.Copy()
+	bc.MaxConns = 1
+	for _, k := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"} {
+		bc.ConnConfig.RuntimeParams[k] = "off"
+	}
+	bc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	if s.batches, err = pgxpool.NewWithConfig(ctx, bc); err != nil {
+		return err
+	}
+	s.stop = append(s.stop, s.batches.Close)
+	db := stdlib.OpenDBFromPool(s.pool)
+	s.stop = append(s.stop, func() { _ = db.Close() })
+	cfg := gormConfig
+	g, err := gorm.Open(postgres.New(postgres.Config{Conn: db}), &cfg)
+	if err != nil {
+		return err
+	}
+	s.reader, s.write = reader{g, pgDialect}, g
+	return nil
+}
+
+func (s *Store) openSQLite(path string, c Config) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	s.file = path
+	sync := "FULL"
+	if c.Unsynced {
+		sync = "NORMAL"
+	}
+	open := func(txlock string, conns int) (*gorm.DB, error) {
+		q := url.Values{"_txlock": {txlock}, "_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(" + sync + ")", "foreign_keys(1)"}}
+		db, err := driver.Open("file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode())
+		if err != nil {
+			return nil, err
+		}
+		db.SetMaxOpenConns(conns)
+		db.SetMaxIdleConns(conns)
+		s.stop = append(s.stop, func() { _ = db.Close() })
+		cfg := gormConfig
+		cfg.PrepareStmt = true // the driver keeps no statements of its own
+		return gorm.Open(gormlite.OpenDB(db), &cfg)
+	}
+	w, err := open("immediate", 1)
+	if err != nil {
+		return err
+	}
+	r, err := open("deferred", 8)
+	if err != nil {
+		return err
+	}
+	s.reader, s.write = reader{r, sqliteDialect}, w
+	return nil
+}
+
+// Close lets go of every connection.
+func (s *Store) Close() {
+	for i := len(s.stop) - 1; i >= 0; i-- {
+		s.stop[i]()
+	}
+	s.stop = nil
+}
+
+// Ping says whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	_, err := s.Head(ctx)
+	return err
+}
+
+// On registers a listener for events of one type. All of them are registered before the first Write.
+func (s *Store) On(t chat.EventType, l Listener) { s.listeners[t] = append(s.listeners[t], l) }
+
+// AfterCommit sets who is told what was appended, right after the commit and in no particular order between commits. It
+// is set before the first Write, must not block, and gets the events for keeps.
+func (s *Store) AfterCommit(f func([]*chat.Event)) { s.committed = f }
+
+// Tx is a transaction that changes something. It is used by one goroutine, inside Write.
+type Tx struct {
+	reader
+	Now    time.Time // of every change in this transaction; microseconds, as the databases keep them
+	Actor  chat.ID   // who makes the change; zero: the system
+	events []*chat.Event
+}
+
+// Emit adds an event to the transaction, once for each topic. Position, At and Actor are filled in at the end.
+func (tx *Tx) Emit(e chat.Event, topics ...chat.Topic) {
+	for _, t := range topics {
+		c := e
+		c.Topic = t
+		tx.events = append(tx.events, &c)
+	}
+}
+
+// Write runs fn and the listeners of what it emits in one transaction, and appends the events last. It returns the
+// position of the last event; without any, the head as of the change. fn may run more than once, and must not keep
+// anything of a run that failed. Errors of fn roll everything back and are returned as they are.
+func (s *Store) Write(ctx context.Context, actor chat.ID, fn func(*Tx) error) (chat.Position, error) {
+	for try := 1; ; try++ {
+		pos, err := s.writeOnce(ctx, actor, fn)
+		if err == nil || !s.lostRace(err) || try == 10 {
+			return pos, s.translate(err)
+		}
+		select {
+		case <-time.After(time.Duration(try) * 5 * time.Millisecond):
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+func (s *Store) writeOnce(ctx context.Context, actor chat.ID, fn func(*Tx) error) (pos chat.Position, err error) {
+	var tx *Tx
+	err = s.write.WithContext(ctx).Transaction(func(g *gorm.DB) error {
+		tx = &Tx{reader: reader{g, s.dialect}, Now: Micros(s.now()), Actor: actor}
+		if err := fn(tx); err != nil {
+			return err
+		}
+		for i := 0; i < len(tx.events); i++ { // listeners may emit more
+			e := tx.events[i]
+			e.Actor, e.At = actor, tx.Now
+			for _, l := range s.listeners[e.Type] {
+				if err := l(ctx, tx, e); err != nil {
+					return err
+				}
+			}
+		}
+		pos, err = tx.appendEvents()
+		return err
+	})
+	if err == nil && len(tx.events) > 0 {
+		s.committed(tx.events)
+	}
+	return pos, err
+}
+
+// Micros is t as the databases keep it.
+func Micros(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+func (r reader) exec(q string, args ...any) (int64, error) {
+	res := r.db.Exec(q, args...)
+	return res.RowsAffected, res.Error
+}
+
+// rows is the part of *sql.Rows that scanning needs.
+type rows interface{ Scan(...any) error }
+
+// list runs a query and scans each row.
+func list[T any](db *gorm.DB, scan func(rows) (T, error), q string, args ...any) ([]T, error) {
+	rs, err := db.Raw(q, args...).Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer rs.Close()
+	var out []T
+	for rs.Next() {
+		v, err := scan(rs)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rs.Err()
+}
+
+// one is list where exactly one row is looked for; without any it is chat.ErrNotFound.
+func one[T any](db *gorm.DB, scan func(rows) (T, error), q string, args ...any) (v T, err error) {
+	l, err := list(db, scan, q, args...)
+	if err != nil {
+		return v, err
+	}
+	if len(l) == 0 {
+		return v, chat.ErrNotFound
+	}
+	return l[0], nil
+}
+
+// value scans a single column.
+func value[T any](r rows) (v T, err error) { err = r.Scan(&v); return v, err }
