@@ -1,0 +1,194 @@
+package testkit
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	serverDirs = "parley-postgres-*"
+	// ownerFile is locked by the test process that uses the directory.
+	ownerFile = "owner"
+)
+
+var errNoPostgres = errors.New("found no PostgreSQL server to test with. Install one " +
+	"(Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql), " +
+	"or set TEST_DATABASE_URL to the postgres:// address of one whose user may create databases")
+
+// throwaway are the settings of a server whose data nobody will miss.
+var throwaway = []string{
+	"listen_addresses=", "max_connections=300", "shared_buffers=32MB", "fsync=off", "synchronous_commit=off",
+	"full_page_writes=off", "wal_level=minimal", "max_wal_senders=0", "max_wal_size=1GB", "autovacuum=off", "jit=off",
+	"timezone=UTC", "log_min_messages=error",
+}
+
+// binaryFolders are where systems keep the server's programs, besides $PATH.
+var binaryFolders = []string{
+	"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*",
+	"/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin", "/Applications/Postgres.app/Contents/Versions/*/bin",
+}
+
+// startServer starts a PostgreSQL server that only this process can find and that keeps nothing: its data goes with
+// it. It returns the address of the server's maintenance database.
+func startServer() (string, error) {
+	bin, err := findBinaries()
+	if err != nil {
+		return "", err
+	}
+	base := os.TempDir()
+	if os.Getuid() == 0 || len(base) > 40 {
+		base = "/tmp" // readable for the user we become, and short enough for a Unix socket's path (103 bytes)
+	}
+	sweepServers(base)
+	dir, err := os.MkdirTemp(base, serverDirs)
+	if err != nil {
+		return "", err
+	}
+	as, err := unprivileged(dir)
+	if err != nil {
+		return "", err
+	}
+	s := server{bin: bin, dir: dir, data: filepath.Join(dir, "data"), as: as}
+	if err := s.start(); err != nil {
+		return "", fmt.Errorf("start PostgreSQL of %s in %s: %w", bin, dir, err)
+	}
+	return "postgres://postgres@/postgres?" + url.Values{"host": {dir}}.Encode(), nil
+}
+
+// findBinaries returns the folder of initdb, pg_ctl and postgres.
+func findBinaries() (string, error) {
+	var folders []string
+	if p, err := exec.LookPath("initdb"); err == nil {
+		folders = append(folders, filepath.Dir(p))
+	}
+	if out, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
+		folders = append(folders, strings.TrimSpace(string(out)))
+	}
+	for _, pattern := range binaryFolders {
+		found, _ := filepath.Glob(pattern)
+		folders = append(folders, found...)
+	}
+	for _, folder := range folders {
+		complete := true
+		for _, program := range []string{"initdb", "pg_ctl", "postgres"} {
+			if _, err := os.Stat(filepath.Join(folder, program)); err != nil {
+				complete = false
+			}
+		}
+		if complete {
+			return folder, nil
+		}
+	}
+	return "", errNoPostgres
+}
+
+// unprivileged says whom to run the server as: PostgreSQL refuses to be root. It hands dir over to that user.
+func unprivileged(dir string) (*syscall.SysProcAttr, error) {
+	// A process group of its own, so that Ctrl-C reaches the tests and not what cleans up behind them.
+	attr := &syscall.SysProcAttr{Setpgid: true}
+	if os.Getuid() != 0 {
+		return attr, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+		if err1 != nil || err2 != nil {
+			continue
+		}
+		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		return attr, os.Chown(dir, int(uid), int(gid))
+	}
+	return nil, errors.New("PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody")
+}
+
+type server struct {
+	bin, dir, data string
+	as             *syscall.SysProcAttr
+}
+
+func (s server) start() error {
+	if err := s.own(); err != nil {
+		return err
+	}
+	if err := s.run("initdb", "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C",
+		"--wal-segsize=1", "--no-sync", "--no-instructions"); err != nil {
+		return err
+	}
+	log := filepath.Join(s.dir, "log")
+	if err := s.run("pg_ctl", "start", "-w", "-s", "-D", s.data, "-l", log, "-o", "-k "+s.dir+" -c "+
+		strings.Join(throwaway, " -c ")); err != nil {
+		said, _ := os.ReadFile(log)
+		return fmt.Errorf("%w\n%s", err, said)
+	}
+	return nil
+}
+
+// own marks dir as used by this process, and leaves a shell behind that waits for the end of this process (the end of
+// its standard input), and then stops the server and removes dir.
+func (s server) own() error {
+	f, err := os.Create(filepath.Join(s.dir, ownerFile))
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	ended, alive, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	keep = append(keep, f, alive)
+	janitor := s.command("/bin/sh", "-c", `cat >/dev/null; "$0/pg_ctl" stop -s -D "$1/data" -m immediate; rm -rf "$1"`, s.bin, s.dir)
+	janitor.Stdin = ended
+	return errors.Join(janitor.Start(), ended.Close())
+}
+
+// keep holds what must stay open until the process ends: a file that nothing refers to is closed by the collector.
+var keep []*os.File
+
+func (s server) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.SysProcAttr = "/", s.as
+	cmd.Env = []string{"PATH=" + s.bin + ":/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
+	return cmd
+}
+
+func (s server) run(program string, args ...string) error {
+	out, err := s.command(filepath.Join(s.bin, program), args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", program, err, out)
+	}
+	return nil
+}
+
+// sweepServers removes what is left of servers whose test process and janitor were killed together, as when a machine
+// goes down. A server that still runs without its data ends by itself.
+func sweepServers(base string) {
+	dirs, _ := filepath.Glob(filepath.Join(base, serverDirs))
+	for _, dir := range dirs {
+		if st, err := os.Stat(dir); err != nil || time.Since(st.ModTime()) < time.Minute {
+			continue // perhaps just made, and not locked yet
+		}
+		f, err := os.Open(filepath.Join(dir, ownerFile))
+		if err != nil {
+			continue // another user's
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			_ = os.RemoveAll(dir)
+		}
+		_ = f.Close()
+	}
+}
