@@ -1,0 +1,72 @@
+# The targets with a description are what `make help` lists.
+
+GOTEST  ?= go test -race -timeout 15m
+TOOL     = go tool -modfile=tools/go.mod
+WEB      = $(dir $(wildcard web/*/package-lock.json))
+MODULES  = $(addsuffix node_modules/.package-lock.json,$(WEB))
+ARGS    ?=
+
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+run: ## Run the server; needs only Go. ARGS='--help' lists the settings
+	go run . $(ARGS)
+
+demo: ## Play three people through a real server, as a transcript
+	go run . demo
+
+test: test-go test-clients ## Run all tests; installs what they need where it can
+
+test-go: postgres ## Run the Go tests, on SQLite and on PostgreSQL; PKG=./internal/... narrows them
+	$(GOTEST) $(or $(PKG),./...)
+
+test-clients: modules ## Run the npm clients' suites against a server
+	$(GOTEST) -tags npm -run '^TestNPM' ./internal/app
+
+lint: ## Check the code's style and look for likely mistakes
+	$(TOOL) golangci-lint run ./...
+
+fmt: ## Format the Go code
+	$(TOOL) golangci-lint fmt
+
+generate: ## Regenerate what is generated from the schema
+	go generate ./...
+
+# Generates again and compares the trees before and after, so that it also works among uncommitted changes.
+generate-check: ## Fail unless the generated code is current
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	tree() { cp "$$(git rev-parse --git-path index)" "$$dir/index" && \
+		GIT_INDEX_FILE="$$dir/index" git add -A && GIT_INDEX_FILE="$$dir/index" git write-tree; } && \
+	before=$$(tree) && $(MAKE) --no-print-directory generate && after=$$(tree) && \
+	git diff --stat --exit-code "$$before" "$$after" || { echo 'generated code was not current: commit what `make generate` wrote' >&2; exit 1; }
+
+vuln: ## Look for known vulnerabilities in what is called
+	$(TOOL) govulncheck ./...
+
+graphiql: web/graphiql/node_modules/.package-lock.json ## Build the embedded GraphiQL; needs Node.js
+	cd web/graphiql && npm run build
+
+ci: ## Do what the build machine does
+	.ci/run
+
+clean: ## Remove what was built; keeps data/
+	rm -rf bin web/*/node_modules
+	go clean -testcache
+
+modules: $(MODULES)
+
+web/%/node_modules/.package-lock.json: web/%/package-lock.json
+	cd web/$* && npm ci --no-audit --no-fund
+	@touch $@
+
+# The tests start a server of their own from the installed programs, and say so when there are none.
+postgres:
+	@test -n "$$TEST_DATABASE_URL" || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -q && apt-get install -yq --no-install-recommends postgresql; \
+	fi
+
+.PHONY: help run demo test test-go test-clients lint fmt generate generate-check vuln graphiql ci clean modules postgres
