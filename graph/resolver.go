@@ -24,4 +24,6 @@ type Resolver struct {
 	Epoch         chat.Epoch // of this log's cursors
 }
 
-func (r *Resolver) cursor(p chat.Position) chat.Cursor { return chat.Cursor{Epoch: r.Epoch, Position: p} }
+func (r *Resolver) cursor(p chat.Position) chat.Cursor {
+	return chat.Cursor{Epoch: r.Epoch, Position: p}
+}

@@ -134,3 +134,8 @@ type Presence struct {
 	Online     bool
 	LastSeenAt time.Time // zero while online, and for somebody who never was
 }
+
+// Close is the conversation as somebody sees it who is not in it.
+func (c Conversation) Close() Conversation {
+	return Conversation{ID: c.ID, Kind: c.Kind, Closed: true}
+}

@@ -37,7 +37,7 @@ func (s *Store) lostRace(err error) bool {
 }
 
 // translate makes UNAVAILABLE of what will pass: no connection, a database that is starting, stopping or full.
-func (s *Store) translate(err error) error {
+func translate(err error) error {
 	var own *chat.Error
 	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err

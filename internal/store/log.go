@@ -21,7 +21,7 @@ func (s *Store) Head(ctx context.Context) (Head, error) {
 		err = r.Scan(&h.Epoch, &h.Position, &h.Trimmed)
 		return h, err
 	}, "SELECT epoch, position, trimmed FROM event_head")
-	return h, s.translate(err)
+	return h, translate(err)
 }
 
 // appendEvents is the end of every Write. Nothing is locked after the head.
@@ -123,14 +123,14 @@ func subjectKind(t chat.EventType) chat.Kind {
 // Events reads up to limit events after a position, in order, of all topics.
 func (s *Store) Events(ctx context.Context, after chat.Position, limit int) ([]*chat.Event, error) {
 	l, err := list(s.db.WithContext(ctx), scanEvent, "SELECT "+eventColumns+" FROM events WHERE position > ? ORDER BY position LIMIT ?", int64(after), limit)
-	return l, s.translate(err)
+	return l, translate(err)
 }
 
 // EventsOf reads up to limit events with after < position ≤ through of the given topics, in order.
 func (s *Store) EventsOf(ctx context.Context, topics []chat.ID, after, through chat.Position, limit int) ([]*chat.Event, error) {
 	l, err := list(s.db.WithContext(ctx), scanEvent, "SELECT "+eventColumns+" FROM events WHERE topic_id"+s.ids+
 		"AND position > ? AND position <= ? ORDER BY position LIMIT ?", s.set(topics), int64(after), int64(through), limit)
-	return l, s.translate(err)
+	return l, translate(err)
 }
 
 // Trim deletes events that are older than before, oldest first and at most max of them, and says how many.
@@ -152,4 +152,10 @@ func (s *Store) Trim(ctx context.Context, before time.Time, max int) (n int64, e
 		return err
 	})
 	return n, err
+}
+
+// Bounds is Head in parts.
+func (s *Store) Bounds(ctx context.Context) (chat.Epoch, chat.Position, chat.Position, error) {
+	h, err := s.Head(ctx)
+	return h.Epoch, h.Position, h.Trimmed, err
 }

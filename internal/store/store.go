@@ -198,7 +198,7 @@ func (s *Store) Write(ctx context.Context, actor chat.ID, fn func(*Tx) error) (c
 	for try := 1; ; try++ {
 		pos, err := s.writeOnce(ctx, actor, fn)
 		if err == nil || !s.lostRace(err) || try == 10 {
-			return pos, s.translate(err)
+			return pos, translate(err)
 		}
 		select {
 		case <-time.After(time.Duration(try) * 5 * time.Millisecond):

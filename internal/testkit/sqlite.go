@@ -8,5 +8,5 @@ import (
 // SQLiteURL gives tb the path of a SQLite database that does not exist yet, in a folder that is removed at the end.
 func SQLiteURL(tb testing.TB) string {
 	tb.Helper()
-	return filepath.Join(tb.TempDir(), "parley.db")
+	return "sqlite:" + filepath.Join(tb.TempDir(), "parley.db")
 }

@@ -1,0 +1,98 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/vikstrous/dataloadgen"
+
+	"github.com/parley-chat/parley/internal/chat"
+)
+
+// Loaders batch what the resolvers of one operation, or of one event, look up by id. They cache: each operation and each
+// event has its own set. What is not there is NOT_FOUND.
+type Loaders struct {
+	Users         loader[*chat.User]
+	Conversations loader[*chat.Conversation]
+	Messages      loader[*chat.Message]
+	Requests      loader[*chat.FriendRequest]
+	// These three look with the viewer's eyes, and fail where there is none.
+	Memberships   loader[*chat.Member] // the viewer's, by conversation; nil: not a member
+	Peers         loader[chat.ID]      // the other one of a direct conversation
+	Relationships loader[chat.Relationship]
+}
+
+type loader[V any] struct {
+	*dataloadgen.Loader[chat.ID, V]
+}
+
+// Load waits a moment for others to ask too, and looks all of it up at once.
+func (l loader[V]) Load(ctx context.Context, id chat.ID) (V, error) {
+	v, err := l.Loader.Load(ctx, id)
+	if errors.Is(err, dataloadgen.ErrNotFound) {
+		err = chat.ErrNotFound
+	}
+	return v, err
+}
+
+type loadersKey struct{}
+
+// WithLoaders returns a context with a fresh set of loaders.
+func (r *Resolver) WithLoaders(ctx context.Context) context.Context {
+	return context.WithValue(ctx, loadersKey{}, &Loaders{
+		Users:         byID(r.Users.ByIDs),
+		Conversations: byID(r.conversationsByID),
+		Messages:      byID(r.Messages.ByIDs),
+		Requests:      byID(r.Friends.Requests),
+		Memberships:   optional(ofViewer(r.Conversations.Memberships)),
+		Peers:         byID(ofViewer(r.Conversations.Peers)),
+		Relationships: byID(ofViewer(r.Friends.Relationships)),
+	})
+}
+
+func (r *Resolver) loaders(ctx context.Context) *Loaders {
+	return ctx.Value(loadersKey{}).(*Loaders) // every operation and event gets a set: see app
+}
+
+// conversationsByID closes the conversations where whoever is told of them is no longer a member.
+func (r *Resolver) conversationsByID(ctx context.Context, ids []chat.ID) (map[chat.ID]*chat.Conversation, error) {
+	found, err := r.Conversations.ByIDs(ctx, ids)
+	if chat.IsClosed(ctx) {
+		for _, c := range found {
+			*c = c.Close()
+		}
+	}
+	return found, err
+}
+
+type batch[V any] func(context.Context, []chat.ID) (map[chat.ID]V, error)
+
+func byID[V any](load batch[V]) loader[V] {
+	return loader[V]{dataloadgen.NewMappedLoader(load, dataloadgen.WithWait(300*time.Microsecond))}
+}
+
+// optional is byID where nothing is an answer too.
+func optional[V any](load batch[*V]) loader[*V] {
+	return byID(func(ctx context.Context, ids []chat.ID) (map[chat.ID]*V, error) {
+		found, err := load(ctx, ids)
+		if err == nil {
+			all := make(map[chat.ID]*V, len(ids))
+			for _, id := range ids {
+				all[id] = found[id]
+			}
+			found = all
+		}
+		return found, err
+	})
+}
+
+func ofViewer[V any](load func(ctx context.Context, viewer chat.ID, ids []chat.ID) (map[chat.ID]V, error)) batch[V] {
+	return func(ctx context.Context, ids []chat.ID) (map[chat.ID]V, error) {
+		v, err := chat.MustViewer(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return load(ctx, v.User, ids)
+	}
+}

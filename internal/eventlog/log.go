@@ -1,0 +1,328 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-chat/parley/internal/chat"
+)
+
+// Source is where the log is stored.
+type Source interface {
+	// Events reads up to limit events after a position, of all topics, in order.
+	Events(ctx context.Context, after chat.Position, limit int) ([]*chat.Event, error)
+	// EventsOf reads up to limit events with after < position ≤ through of the topics with the given ids, in order.
+	EventsOf(ctx context.Context, topics []chat.ID, after, through chat.Position, limit int) ([]*chat.Event, error)
+	// Bounds tells where the log ends, and up to where it has been trimmed.
+	Bounds(ctx context.Context) (epoch chat.Epoch, head, trimmed chat.Position, err error)
+}
+
+// Config says how the log is followed. Source, Fill and Apply are required.
+type Config struct {
+	Source Source
+	// Fill loads the rows of events that do not have them yet.
+	Fill func(context.Context, []*chat.Event) error
+	// Apply is the consumer. It owns the order in which listeners hear of the events.
+	Apply func([]*chat.Event)
+	Ring  int           // events kept in memory; 0 means 16,384
+	Poll  time.Duration // how often the database is asked unasked; 0 means 500 ms
+	Log   *slog.Logger
+}
+
+// Log follows the log on this node.
+type Log struct {
+	cfg     Config
+	epoch   chat.Epoch
+	applied atomic.Int64
+	wake    chan struct{}
+	cancel  context.CancelFunc
+	done    chan struct{}
+
+	mu      sync.Mutex
+	offered map[chat.Position]*chat.Event
+	ring    []*chat.Event // contiguous positions, oldest first; at most twice cfg.Ring
+	moved   chan struct{} // closed and replaced whenever applied grows
+}
+
+// page is how many events are read from the database at once.
+const page = 1000
+
+// maxOffered bounds what waits for a gap to close; beyond it the database is read anyway.
+const maxOffered = 1 << 16
+
+// New makes a log; Start begins to follow.
+func New(c Config) *Log {
+	if c.Ring == 0 {
+		c.Ring = 16384
+	}
+	if c.Poll == 0 {
+		c.Poll = 500 * time.Millisecond
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Log{cfg: c, wake: make(chan struct{}, 1), offered: map[chat.Position]*chat.Event{}, moved: make(chan struct{})}
+}
+
+// Start begins at the present end of the log.
+func (l *Log) Start(ctx context.Context) error {
+	epoch, head, _, err := l.cfg.Source.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	l.epoch = epoch
+	l.applied.Store(int64(head))
+	ctx, l.cancel = context.WithCancel(context.Background())
+	l.done = make(chan struct{})
+	go l.run(ctx)
+	return nil
+}
+
+// Stop ends following, and waits for it. It may be called twice, and without Start.
+func (l *Log) Stop() {
+	if l.cancel != nil {
+		l.cancel()
+		<-l.done
+	}
+}
+
+// Epoch tells this log from others; known after Start.
+func (l *Log) Epoch() chat.Epoch { return l.epoch }
+
+// Applied is the newest position that the consumer has been given.
+func (l *Log) Applied() chat.Position { return chat.Position(l.applied.Load()) }
+
+// Offer is the doorbell: the log has grown, by these events among others. It does not block. The events are kept.
+func (l *Log) Offer(events []*chat.Event) {
+	l.mu.Lock()
+	for _, e := range events {
+		if e.Position > l.Applied() && len(l.offered) < maxOffered {
+			l.offered[e.Position] = e
+		}
+	}
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *Log) run(ctx context.Context) {
+	defer close(l.done)
+	timer := time.NewTicker(l.cfg.Poll)
+	defer timer.Stop()
+	for {
+		ask := false
+		select {
+		case <-l.wake:
+		case <-timer.C:
+			ask = true
+		case <-ctx.Done():
+			return
+		}
+		for ctx.Err() == nil {
+			batch, gap := l.next()
+			if len(batch) == 0 && (gap || ask) {
+				var err error
+				if batch, err = l.cfg.Source.Events(ctx, l.Applied(), page); err != nil {
+					if ctx.Err() == nil {
+						l.cfg.Log.Warn("the log cannot be read; trying again", "error", err)
+					}
+					break // the timer comes again
+				}
+				batch = contiguous(batch, l.Applied())
+				ask = len(batch) == page
+			}
+			if len(batch) == 0 {
+				break
+			}
+			l.apply(ctx, batch)
+		}
+	}
+}
+
+// next takes what was offered and follows on directly. gap: something was offered that does not.
+func (l *Log) next() (batch []*chat.Event, gap bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.Applied()
+	for len(batch) < page {
+		e, ok := l.offered[p+1]
+		if !ok {
+			break
+		}
+		p++
+		delete(l.offered, p)
+		batch = append(batch, e)
+	}
+	if len(batch) == 0 {
+		for q := range l.offered {
+			if q <= p {
+				delete(l.offered, q)
+			}
+		}
+	}
+	return batch, len(l.offered) > 0
+}
+
+// contiguous is the part of events that follows on p without a gap. Positions have none; this is the last line of defence.
+func contiguous(events []*chat.Event, p chat.Position) []*chat.Event {
+	for i, e := range events {
+		if e.Position != p+1+chat.Position(i) {
+			return events[:i]
+		}
+	}
+	return events
+}
+
+// apply fills the events, as often as it takes, and hands them on.
+func (l *Log) apply(ctx context.Context, batch []*chat.Event) {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := l.cfg.Fill(ctx, batch)
+		if err == nil {
+			break
+		}
+		l.cfg.Log.Warn("what new events are about cannot be loaded; trying again", "error", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+	last := batch[len(batch)-1].Position
+	l.mu.Lock()
+	for _, e := range batch {
+		delete(l.offered, e.Position)
+		if e.Type == chat.ConversationDeleted {
+			l.forget(e.Topic)
+		}
+		if len(l.ring) == 2*l.cfg.Ring {
+			n := copy(l.ring, l.ring[l.cfg.Ring:])
+			clear(l.ring[n:])
+			l.ring = l.ring[:n]
+		}
+		l.ring = append(l.ring, e)
+	}
+	l.mu.Unlock()
+	l.cfg.Apply(batch)
+	l.applied.Store(int64(last))
+	l.mu.Lock()
+	close(l.moved)
+	l.moved = make(chan struct{})
+	l.mu.Unlock()
+}
+
+// forget takes the content of a deleted conversation out of the ring: a replay never brings it back. Events are shared,
+// so they are replaced, not changed.
+func (l *Log) forget(t chat.Topic) {
+	for i, e := range l.ring {
+		if e.Topic == t {
+			c := *e
+			c.Rows = chat.Rows{Actor: e.Rows.Actor, User: e.Rows.User}
+			l.ring[i] = &c
+		}
+	}
+}
+
+// Read returns up to limit filled events with from < position that the spans cover, in order, from the ring or the
+// database, and the position up to which it has looked. Errors: CURSOR_EXPIRED when the log does not reach back to from,
+// UNAVAILABLE.
+func (l *Log) Read(ctx context.Context, from chat.Position, spans []chat.Span, limit int) (events []*chat.Event, through chat.Position, err error) {
+	of := make(map[chat.Topic][]chat.Span, len(spans))
+	for _, s := range spans {
+		of[s.Topic] = append(of[s.Topic], s)
+	}
+	if events, through, ok := l.fromRing(from, of, limit); ok {
+		return events, through, nil
+	}
+	through = l.Applied()
+	topics := make([]chat.ID, 0, len(of))
+	for t := range of {
+		topics = append(topics, t.ID)
+	}
+	found, err := l.cfg.Source.EventsOf(ctx, topics, from, through, limit)
+	if err != nil {
+		return nil, from, err
+	}
+	// Asked last: what was trimmed meanwhile is noticed too.
+	_, _, trimmed, err := l.cfg.Source.Bounds(ctx)
+	if err != nil {
+		return nil, from, err
+	}
+	if from < trimmed {
+		return nil, from, chat.ErrCursorExpired
+	}
+	if len(found) == limit {
+		through = found[limit-1].Position
+	}
+	for _, e := range found {
+		if covered(of, e) {
+			events = append(events, e)
+		}
+	}
+	if err := l.cfg.Fill(ctx, events); err != nil {
+		return nil, from, err
+	}
+	return events, through, nil
+}
+
+func (l *Log) fromRing(from chat.Position, of map[chat.Topic][]chat.Span, limit int) (events []*chat.Event, through chat.Position, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.ring) == 0 {
+		return nil, from, from >= l.Applied()
+	}
+	first := l.ring[0].Position
+	if from < first-1 {
+		return nil, from, false
+	}
+	through = from
+	for i := int(from - first + 1); i < len(l.ring) && len(events) < limit; i++ {
+		through = l.ring[i].Position
+		if covered(of, l.ring[i]) {
+			events = append(events, l.ring[i])
+		}
+	}
+	return events, through, true
+}
+
+func covered(of map[chat.Topic][]chat.Span, e *chat.Event) bool {
+	for _, s := range of[e.Topic] {
+		if s.Covers(e.Position) {
+			return true
+		}
+	}
+	return false
+}
+
+// Reached waits until p is applied here. INVALID_CURSOR when the log has not grown so far at all.
+func (l *Log) Reached(ctx context.Context, p chat.Position) error {
+	if p <= l.Applied() {
+		return nil
+	}
+	_, head, _, err := l.cfg.Source.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	if p > head {
+		return chat.ErrInvalidCursor
+	}
+	l.Offer(nil)
+	for {
+		l.mu.Lock()
+		moved := l.moved
+		l.mu.Unlock()
+		if p <= l.Applied() {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return errors.Join(&chat.Error{Code: chat.CodeUnavailable, Message: "this node is behind; try again", RetryAfter: time.Second}, ctx.Err())
+		}
+	}
+}

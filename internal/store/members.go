@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"strings"
+
+	"github.com/parley-chat/parley/internal/chat"
+)
+
+const memberColumns = "m.conversation_id, m.user_id, m.role, m.joined_at, m.joined_position, m.left_position, m.read_seq, m.read_at"
+
+func scanMember(r rows) (m chat.Member, err error) {
+	err = r.Scan(scanID(&m.Conversation, chat.KindConversation), scanID(&m.User, chat.KindUser), &m.Role, scanTime(&m.JoinedAt),
+		scanPosition(&m.Joined), scanPosition(&m.Left), &m.ReadSeq, scanTime(&m.ReadAt))
+	return m, err
+}
+
+// CurrentMembership reads user's membership in a conversation that they are in now, or chat.ErrNotFound.
+func (r reader) CurrentMembership(ctx context.Context, conversation, user chat.ID) (chat.Member, error) {
+	m, err := one(r.db.WithContext(ctx), scanMember, "SELECT "+memberColumns+` FROM memberships m
+		WHERE m.conversation_id = ? AND m.user_id = ? AND m.left_position IS NULL`, id(conversation), id(user))
+	return m, translate(err)
+}
+
+// Memberships reads user's memberships in those of the given conversations that they are in now.
+func (r reader) Memberships(ctx context.Context, user chat.ID, conversations []chat.ID) ([]chat.Member, error) {
+	l, err := list(r.db.WithContext(ctx), scanMember, "SELECT "+memberColumns+` FROM memberships m
+		WHERE m.user_id = ? AND m.left_position IS NULL AND m.conversation_id`+r.ids, id(user), r.set(conversations))
+	return l, translate(err)
+}
+
+// Peers reads the other member of each of the given conversations that is a direct one.
+func (r reader) Peers(ctx context.Context, user chat.ID, conversations []chat.ID) (map[chat.ID]chat.ID, error) {
+	type pair struct{ conversation, peer chat.ID }
+	l, err := list(r.db.WithContext(ctx), func(r rows) (p pair, err error) {
+		err = r.Scan(scanID(&p.conversation, chat.KindConversation), scanID(&p.peer, chat.KindUser))
+		return p, err
+	}, `SELECT m.conversation_id, m.user_id FROM conversations c JOIN memberships m ON m.conversation_id = c.id
+		AND m.left_position IS NULL AND m.user_id <> ? WHERE c.kind = 'DIRECT' AND c.id`+r.ids, id(user), r.set(conversations))
+	out := make(map[chat.ID]chat.ID, len(l))
+	for _, p := range l {
+		out[p.conversation] = p.peer
+	}
+	return out, translate(err)
+}
+
+// Spans reads the parts of the log that user may see as a member of conversations: the open ones, and those that ended
+// after a position.
+func (r reader) Spans(ctx context.Context, user chat.ID, after chat.Position) ([]chat.Span, error) {
+	l, err := list(r.db.WithContext(ctx), func(r rows) (s chat.Span, err error) {
+		s.Topic.Kind = chat.TopicConversation
+		err = r.Scan(scanID(&s.Topic.ID, chat.KindConversation), scanPosition(&s.From), scanPosition(&s.To))
+		return s, err
+	}, `SELECT conversation_id, joined_position - 1, left_position FROM memberships WHERE user_id = ? AND left_position IS NULL
+		UNION ALL SELECT conversation_id, joined_position - 1, left_position FROM memberships
+		WHERE user_id = ? AND left_position IS NOT NULL AND left_position > ?`, id(user), id(user), int64(after))
+	return l, translate(err)
+}
+
+// MemberPage reads a page of a conversation's members, in the order in which they joined. except, if it is not zero, is
+// left out.
+func (r reader) MemberPage(ctx context.Context, conversation, except chat.ID, p chat.Page) (l chat.List[chat.Member], err error) {
+	q, args := "SELECT "+memberColumns+" FROM memberships m WHERE m.conversation_id = ? AND m.left_position IS NULL", []any{id(conversation)}
+	if !except.IsZero() {
+		q, args = q+" AND m.user_id <> ?", append(args, id(except))
+	}
+	if q, args, err = r.page(keyset{first: "m.joined_position", id: "m.user_id"}, p, q, args...); err != nil {
+		return l, err
+	}
+	ms, err := list(r.db.WithContext(ctx), scanMember, q, args...)
+	return chat.NewList(p, ms, func(m chat.Member) string { return place{int64(m.Joined), m.User}.String() }), translate(err)
+}
+
+// MembersAmong reads which of the given users are in a conversation now.
+func (tx *Tx) MembersAmong(conversation chat.ID, users []chat.ID) ([]chat.ID, error) {
+	return list(tx.db, scanUserID, "SELECT user_id FROM memberships WHERE conversation_id = ? AND left_position IS NULL AND user_id"+tx.ids, id(conversation), tx.set(users))
+}
+
+// Successor reads who is to own a group that its owner leaves: the admin who has been there longest, or else the member;
+// chat.ErrNotFound when nobody else is there.
+func (tx *Tx) Successor(conversation, owner chat.ID) (chat.Member, error) {
+	return one(tx.db, scanMember, "SELECT "+memberColumns+` FROM memberships m WHERE m.conversation_id = ? AND m.left_position IS NULL AND m.user_id <> ?
+		ORDER BY CASE m.role WHEN 'ADMIN' THEN 0 ELSE 1 END, m.joined_position, m.user_id LIMIT 1`, id(conversation), id(owner))
+}
+
+// InsertMembers stores new memberships. The event MEMBER_ADDED or CONVERSATION_CREATED gives them their first position.
+func (tx *Tx) InsertMembers(members []chat.Member) error {
+	if len(members) == 0 {
+		return nil
+	}
+	args := make([]any, 0, 5*len(members))
+	for _, m := range members {
+		args = append(args, id(m.Conversation), id(m.User), string(m.Role), tx.at(m.JoinedAt), m.ReadSeq)
+	}
+	_, err := tx.exec("INSERT INTO memberships (conversation_id, user_id, role, joined_at, read_seq, joined_position) VALUES "+
+		strings.Repeat("(?,?,?,?,?,-1),", len(members)-1)+"(?,?,?,?,?,-1)", args...)
+	return err
+}
+
+// EndMembership ends user's membership. The event MEMBER_REMOVED or MEMBER_LEFT gives it its last position.
+func (tx *Tx) EndMembership(conversation, user chat.ID) error {
+	_, err := tx.exec("UPDATE memberships SET left_position = -1 WHERE conversation_id = ? AND user_id = ? AND left_position IS NULL", id(conversation), id(user))
+	return err
+}
+
+// SetRole stores a member's role.
+func (tx *Tx) SetRole(conversation, user chat.ID, role chat.Role) error {
+	_, err := tx.exec("UPDATE memberships SET role = ? WHERE conversation_id = ? AND user_id = ? AND left_position IS NULL", string(role), id(conversation), id(user))
+	return err
+}

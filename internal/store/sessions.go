@@ -1,0 +1,106 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/parley-chat/parley/internal/chat"
+)
+
+const sessionColumns = "id, user_id, created_at, last_used_at, expires_at, user_agent"
+
+func scanSession(r rows) (s chat.Session, err error) {
+	err = r.Scan(scanID(&s.ID, chat.KindSession), scanID(&s.User, chat.KindUser), scanTime(&s.CreatedAt), scanTime(&s.LastUsedAt), scanTime(&s.ExpiresAt), &s.UserAgent)
+	return s, err
+}
+
+// Sessions reads sessions by id, ended ones too.
+func (r reader) Sessions(ctx context.Context, ids []chat.ID) ([]chat.Session, error) {
+	l, err := list(r.db.WithContext(ctx), scanSession, "SELECT "+sessionColumns+" FROM sessions WHERE id"+r.ids, r.set(ids))
+	return l, translate(err)
+}
+
+// SessionPage reads a page of the sessions of a user that are live at a time, the newest first.
+func (r reader) SessionPage(ctx context.Context, user chat.ID, at time.Time, p chat.Page) (l chat.List[chat.Session], err error) {
+	q, args, err := r.page(keyset{id: "id", desc: true}, p,
+		"SELECT "+sessionColumns+" FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > ?", id(user), r.at(Micros(at)))
+	if err != nil {
+		return l, err
+	}
+	found, err := list(r.db.WithContext(ctx), scanSession, q, args...)
+	return chat.NewList(p, found, func(s chat.Session) string { return place{id: s.ID}.String() }), translate(err)
+}
+
+// EndedSession is a session and when it was ended.
+type EndedSession struct {
+	ID chat.ID
+	At time.Time
+}
+
+// SessionsEndedSince reads the sessions that were ended at or after a time. (Those that expired were not ended.)
+func (r reader) SessionsEndedSince(ctx context.Context, since time.Time) ([]EndedSession, error) {
+	l, err := list(r.db.WithContext(ctx), func(r rows) (s EndedSession, err error) {
+		err = r.Scan(scanID(&s.ID, chat.KindSession), scanTime(&s.At))
+		return s, err
+	}, "SELECT id, ended_at FROM sessions WHERE ended_at IS NOT NULL AND ended_at >= ? ORDER BY ended_at", r.at(Micros(since)))
+	return l, translate(err)
+}
+
+// InsertSession stores a new session, whose refresh token is of generation 1.
+func (tx *Tx) InsertSession(s chat.Session) error {
+	_, err := tx.exec("INSERT INTO sessions ("+sessionColumns+") VALUES (?,?,?,?,?,?)",
+		id(s.ID), id(s.User), tx.at(s.CreatedAt), tx.at(s.LastUsedAt), tx.at(s.ExpiresAt), s.UserAgent)
+	return err
+}
+
+// RotateSession takes a live session from a generation to the next, or returns chat.ErrNotFound when that is not its
+// newest. Of two that try at once, one succeeds.
+func (tx *Tx) RotateSession(session chat.ID, generation int64, expires time.Time) (chat.Session, error) {
+	return one(tx.db, scanSession, `UPDATE sessions SET generation = generation + 1, last_used_at = ?, expires_at = ?
+		WHERE id = ? AND generation = ? AND ended_at IS NULL AND expires_at > ? RETURNING `+sessionColumns,
+		tx.at(tx.Now), tx.at(expires), id(session), generation, tx.at(tx.Now))
+}
+
+// IsLive says whether a session of a user is neither ended nor expired.
+func (tx *Tx) IsLive(user, session chat.ID) (bool, error) {
+	n, err := one(tx.db, value[int], "SELECT count(*) FROM sessions WHERE id = ? AND user_id = ? AND ended_at IS NULL AND expires_at > ?", id(session), id(user), tx.at(tx.Now))
+	return n > 0, err
+}
+
+// EndSession ends a live session of a user. It returns what it has ended: one or none.
+func (tx *Tx) EndSession(user, session chat.ID) ([]chat.Session, error) {
+	return tx.endSessions("user_id = ? AND id = ?", id(user), id(session))
+}
+
+// EndReusedSession ends a live session whose newest generation is later than the given one.
+func (tx *Tx) EndReusedSession(session chat.ID, generation int64) ([]chat.Session, error) {
+	return tx.endSessions("id = ? AND generation > ?", id(session), generation)
+}
+
+// EndOtherSessions ends every live session of a user but one. The user is locked.
+func (tx *Tx) EndOtherSessions(user, keep chat.ID) ([]chat.Session, error) {
+	return tx.endSessions("user_id = ? AND id <> ?", id(user), id(keep))
+}
+
+// EndSurplusSessions ends all live sessions of a user except for the keep that were used last. The user is locked.
+func (tx *Tx) EndSurplusSessions(user chat.ID, keep int) ([]chat.Session, error) {
+	return tx.endSessions(`id IN (SELECT id FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > ?
+		ORDER BY last_used_at DESC, id DESC LIMIT 1000000 OFFSET ?)`, id(user), tx.at(tx.Now), keep)
+}
+
+func (tx *Tx) endSessions(which string, args ...any) ([]chat.Session, error) {
+	now := tx.at(tx.Now)
+	l, err := list(tx.db, scanSession, "UPDATE sessions SET ended_at = ? WHERE ended_at IS NULL AND expires_at > ? AND "+which+" RETURNING "+sessionColumns,
+		append([]any{now, now}, args...)...)
+	slices.SortFunc(l, func(a, b chat.Session) int { return slices.Compare(a.ID.UUID[:], b.ID.UUID[:]) })
+	return l, err
+}
+
+// TrimSessions deletes up to max sessions that were ended or have expired before a time, and says how many.
+func (s *Store) TrimSessions(ctx context.Context, before time.Time, max int) (int64, error) {
+	t := s.at(Micros(before))
+	r := reader{s.write.WithContext(ctx), s.dialect}
+	n, err := r.exec("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at < ? OR expires_at < ? LIMIT ?)", t, t, max)
+	return n, translate(err)
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"encoding/base64"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/parley-chat/parley/internal/chat"
+)
+
+const userColumns = "id, username, display_name, bio, created_at, last_seen_at"
+
+func scanUser(r rows) (u chat.User, err error) {
+	err = r.Scan(scanID(&u.ID, chat.KindUser), &u.Username, &u.DisplayName, &u.Bio, scanTime(&u.CreatedAt), scanTime(&u.LastSeenAt))
+	return u, err
+}
+
+// Users reads users by id.
+func (r reader) Users(ctx context.Context, ids []chat.ID) ([]chat.User, error) {
+	l, err := list(r.db.WithContext(ctx), scanUser, "SELECT "+userColumns+" FROM users WHERE id"+r.ids, r.set(ids))
+	return l, translate(err)
+}
+
+// SearchUsers reads a page of the users whose username or display name begins with prefix, by username. Letter case does
+// not matter.
+func (r reader) SearchUsers(ctx context.Context, prefix string, p chat.Page) (l chat.List[chat.User], err error) {
+	from := strings.ToLower(prefix)
+	to := afterPrefix(from)
+	q, args := "SELECT "+userColumns+" FROM users WHERE (username >= ? OR display_key >= ?)", []any{from, from}
+	if to != "" {
+		q, args = "SELECT "+userColumns+" FROM users WHERE (username >= ? AND username < ? OR display_key >= ? AND display_key < ?)", []any{from, to, from, to}
+	}
+	for _, bound := range []struct{ place, argument, op string }{{p.After, "after", ">"}, {p.Before, "before", "<"}} {
+		if bound.place == "" {
+			continue
+		}
+		name, err := base64.RawURLEncoding.Strict().DecodeString(bound.place)
+		if err != nil || !utf8.Valid(name) || strings.ContainsRune(string(name), 0) {
+			return l, chat.BadInput("not a place in this list", bound.argument)
+		}
+		q, args = q+" AND username "+bound.op+" ?", append(args, string(name))
+	}
+	q += " ORDER BY username"
+	if p.Backward {
+		q += " DESC"
+	}
+	found, err := list(r.db.WithContext(ctx), scanUser, q+" LIMIT ?", append(args, p.Limit+1)...)
+	return chat.NewList(p, found, func(u chat.User) string {
+		return base64.RawURLEncoding.EncodeToString([]byte(u.Username))
+	}), translate(err)
+}
+
+// afterPrefix is the least text that sorts after every text with this prefix: both databases compare these columns byte
+// by byte, and UTF-8 sorts as its code points do. It is empty when there is none.
+func afterPrefix(prefix string) string {
+	for prefix != "" {
+		r, n := utf8.DecodeLastRuneInString(prefix)
+		prefix = prefix[:len(prefix)-n]
+		if r == 0xD7FF { // surrogates, which no text has, follow
+			return prefix + "\uE000"
+		}
+		if r < utf8.MaxRune {
+			return prefix + string(r+1)
+		}
+	}
+	return ""
+}
+
+// Credentials is what a sign-in is checked against.
+type Credentials struct {
+	User         chat.ID
+	PasswordHash string
+}
+
+func scanCredentials(r rows) (c Credentials, err error) {
+	err = r.Scan(scanID(&c.User, chat.KindUser), &c.PasswordHash)
+	return c, err
+}
+
+// Credentials reads those of a username, or chat.ErrNotFound.
+func (r reader) Credentials(ctx context.Context, username string) (Credentials, error) {
+	c, err := one(r.db.WithContext(ctx), scanCredentials, "SELECT id, password_hash FROM users WHERE username = ?", username)
+	return c, translate(err)
+}
+
+// CredentialsOf reads those of a user, or chat.ErrNotFound.
+func (r reader) CredentialsOf(ctx context.Context, user chat.ID) (Credentials, error) {
+	c, err := one(r.db.WithContext(ctx), scanCredentials, "SELECT id, password_hash FROM users WHERE id = ?", id(user))
+	return c, translate(err)
+}
+
+// LockUser locks a user's row and reads it with the password's hash, or chat.ErrNotFound.
+func (tx *Tx) LockUser(user chat.ID) (u chat.User, passwordHash string, err error) {
+	u, err = one(tx.db, func(r rows) (u chat.User, err error) {
+		err = r.Scan(scanID(&u.ID, chat.KindUser), &u.Username, &u.DisplayName, &u.Bio, scanTime(&u.CreatedAt), scanTime(&u.LastSeenAt), &passwordHash)
+		return u, err
+	}, "SELECT "+userColumns+", password_hash FROM users WHERE id = ?"+tx.lock, id(user))
+	return u, passwordHash, err
+}
+
+// InsertUser stores a new user and says whether the username was free. Whoever comes second waits for the first.
+func (tx *Tx) InsertUser(u chat.User, passwordHash string) (bool, error) {
+	n, err := tx.exec(`INSERT INTO users (id, username, display_name, display_key, bio, password_hash, created_at) VALUES (?,?,?,?,?,?,?)
+		ON CONFLICT (username) DO NOTHING`,
+		id(u.ID), u.Username, u.DisplayName, strings.ToLower(u.DisplayName), u.Bio, passwordHash, tx.at(u.CreatedAt))
+	return n > 0, err
+}
+
+// UpdateProfile stores what a user shows of themselves.
+func (tx *Tx) UpdateProfile(u chat.User) error {
+	_, err := tx.exec("UPDATE users SET display_name = ?, display_key = ?, bio = ? WHERE id = ?", u.DisplayName, strings.ToLower(u.DisplayName), u.Bio, id(u.ID))
+	return err
+}
+
+// SetPasswordHash stores a new one.
+func (tx *Tx) SetPasswordHash(user chat.ID, hash string) error {
+	_, err := tx.exec("UPDATE users SET password_hash = ? WHERE id = ?", hash, id(user))
+	return err
+}
+
+// SetLastSeen notes when a user was connected last; an earlier time changes nothing. It is no event.
+func (s *Store) SetLastSeen(ctx context.Context, user chat.ID, at time.Time) error {
+	t := s.at(Micros(at))
+	r := reader{s.write.WithContext(ctx), s.dialect}
+	_, err := r.exec("UPDATE users SET last_seen_at = ? WHERE id = ? AND (last_seen_at IS NULL OR last_seen_at < ?)", t, id(user), t)
+	return translate(err)
+}
