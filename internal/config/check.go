@@ -1,0 +1,109 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// MinSecret is the length that a secret must have, in bytes.
+const MinSecret = 32
+
+const secretHint = "make one with: openssl rand -hex 32"
+
+// check lists what is wrong with values that have the right form.
+func (c *Config) check(cmd Command, named map[string]string) (errs []error) {
+	refuse := func(env, problem, hint string) { errs = append(errs, &Error{named[env], problem, hint}) }
+
+	for _, s := range settingsOf(*c) {
+		if s.tooSmall() {
+			refuse(s.env, "is too small", "the least is "+s.min)
+		}
+	}
+	oneOf := func(env string, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			refuse(env, quote(value)+" is unknown", "say "+strings.Join(allowed, " or "))
+		}
+	}
+	c.SQLiteSync = strings.ToUpper(c.SQLiteSync)
+	oneOf("PARLEY_ENV", c.Env, Development, Production)
+	oneOf("PARLEY_SQLITE_SYNC", c.SQLiteSync, "FULL", "NORMAL")
+	oneOf("PARLEY_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error")
+
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		refuse("PARLEY_ADDR", quote(c.Addr)+" is not an address", "write something like 127.0.0.1:8080 or :8080")
+	}
+	if host, _, err := net.SplitHostPort(c.AdminAddr); err != nil {
+		refuse("PARLEY_ADMIN_ADDR", quote(c.AdminAddr)+" is not an address", "write something like 127.0.0.1:9090")
+	} else if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		refuse("PARLEY_ADMIN_ADDR", quote(c.AdminAddr)+" can be reached from outside", "listen on 127.0.0.1, [::1] or localhost, and let a local agent collect the metrics")
+	}
+	if c.DataDir == "" {
+		refuse("PARLEY_DATA", "is empty", "name a folder")
+	}
+	if c.DatabaseURL != "" {
+		if u, err := url.Parse(c.DatabaseURL); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "" && u.Query().Get("host") == "" {
+			refuse("DATABASE_URL", "is not the URL of a PostgreSQL database", "write postgres://user:password@host:5432/name, or leave it empty for SQLite")
+		}
+	}
+	if c.PublicURL != "" {
+		if u, err := url.Parse(c.PublicURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			refuse("PARLEY_PUBLIC_URL", quote(c.PublicURL)+" is not a web address", "write something like https://chat.example.org")
+		}
+		c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	}
+	for i, o := range c.Origins {
+		o = strings.ToLower(strings.TrimSpace(o))
+		if u, err := url.Parse(o); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || o != u.Scheme+"://"+u.Host {
+			refuse("PARLEY_ORIGINS", quote(o)+" is not a web origin", "write scheme, host and port only, such as https://app.example.org")
+		}
+		c.Origins[i] = o
+	}
+	for _, p := range c.TrustedProxies {
+		if _, err := ParseNetwork(p); err != nil {
+			refuse("PARLEY_TRUSTED_PROXIES", quote(p)+" is not an address or network", "write something like 10.0.0.0/8 or 192.0.2.7")
+		}
+	}
+	if c.AccessTTL > c.RefreshTTL {
+		refuse("PARLEY_ACCESS_TTL", "is longer than PARLEY_REFRESH_TTL", "an access token must not outlive its session")
+	}
+	switch needed := c.Production() && cmd.Name == "serve"; {
+	case c.Secret == "" && needed:
+		refuse("PARLEY_SECRET", "is missing", secretHint)
+	case c.Secret == "":
+	case len(c.Secret) < MinSecret:
+		refuse("PARLEY_SECRET", "is shorter than 32 bytes", secretHint)
+	case needed && isSample(c.Secret):
+		refuse("PARLEY_SECRET", "looks like a sample that others know too", secretHint)
+	}
+	return errs
+}
+
+// ParseNetwork reads an address or a network.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	s = strings.TrimSpace(s)
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a.Prefix(a.BitLen())
+	}
+	return netip.ParsePrefix(s)
+}
+
+// isSample says whether a secret was copied from somewhere or typed without thought.
+func isSample(secret string) bool {
+	s := strings.ToLower(secret)
+	for _, word := range []string{"changeme", "change-me", "change_me", "change me", "example", "sample", "placeholder", "replace", "your-", "your_",
+		"secret", "password", "insecure", "development", "abcdefgh", "12345678"} {
+		if strings.Contains(s, word) {
+			return true
+		}
+	}
+	different := map[rune]bool{}
+	for _, r := range s {
+		different[r] = true
+	}
+	return len(different) < 8
+}
+
+func quote(s string) string { return `"` + s + `"` }

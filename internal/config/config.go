@@ -1,0 +1,78 @@
+// Package config holds every setting of the program: where it comes from, what it is by default, and what is wrong with it.
+package config
+
+import (
+	"time"
+)
+
+// The environments.
+const (
+	Development = "development"
+	Production  = "production"
+)
+
+// Config is every setting. A flag wins over the environment, and the environment over the default. The tags are the
+// reference: env names the variable, flag the flag, default the value when neither is given, help what it means; min is
+// the smallest value that is accepted.
+type Config struct {
+	Env         string `env:"PARLEY_ENV" flag:"env" default:"development" help:"development or production; production demands a secret and turns GraphiQL and introspection off"`
+	Addr        string `env:"PARLEY_ADDR" flag:"addr" default:"127.0.0.1:8080" help:"address to listen on"`
+	AdminAddr   string `env:"PARLEY_ADMIN_ADDR" flag:"admin-addr" default:"127.0.0.1:9090" help:"loopback address of /metrics in production; in development it is served on the main address"`
+	DataDir     string `env:"PARLEY_DATA" flag:"data" default:"data" help:"folder of the SQLite database and of the development secret"`
+	DatabaseURL string `env:"DATABASE_URL" flag:"database-url" secret:"true" help:"postgres://… ; empty: SQLite in parley.db of the data folder"`
+	SQLiteSync  string `env:"PARLEY_SQLITE_SYNC" flag:"sqlite-sync" default:"FULL" help:"FULL: what was acknowledged survives a power cut; NORMAL: survives a crash of the program, and is faster"`
+	Secret      string `env:"PARLEY_SECRET" flag:"secret" secret:"true" help:"key that signs tokens, at least 32 bytes; in development it is made and kept in the data folder"`
+	PublicURL   string `env:"PARLEY_PUBLIC_URL" flag:"public-url" help:"address that clients use, such as https://chat.example.org; empty: http:// and the address listened on"`
+
+	Origins        []string `env:"PARLEY_ORIGINS" flag:"origins" help:"web origins, separated by commas, that may call the API with cookies and open sockets, such as https://app.example.org; the server's own is always allowed, and localhost in development"`
+	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" flag:"trusted-proxies" help:"addresses or networks, separated by commas, of the proxies whose X-Forwarded-For is believed"`
+
+	LogLevel      string `env:"PARLEY_LOG_LEVEL" flag:"log-level" default:"info" help:"debug, info, warn or error"`
+	GraphiQL      *bool  `env:"PARLEY_GRAPHIQL" flag:"graphiql" help:"serve GraphiQL at /; empty: only in development"`
+	Introspection *bool  `env:"PARLEY_INTROSPECTION" flag:"introspection" help:"answer introspection and suggest names in errors; empty: only in development"`
+
+	Retention    time.Duration `env:"PARLEY_RETENTION" flag:"retention" default:"168h" min:"1m" help:"how long the log is kept for clients that were away"`
+	DrainTimeout time.Duration `env:"PARLEY_DRAIN_TIMEOUT" flag:"drain-timeout" default:"30s" min:"0s" help:"how long running requests may take to finish at shutdown"`
+
+	AccessTTL       time.Duration `env:"PARLEY_ACCESS_TTL" flag:"access-ttl" default:"10m" min:"10s" help:"life of an access token"`
+	RefreshTTL      time.Duration `env:"PARLEY_REFRESH_TTL" flag:"refresh-ttl" default:"720h" min:"1m" help:"life of a session that is not refreshed"`
+	SignInsPerUser  int           `env:"PARLEY_SIGN_INS_PER_USER" flag:"sign-ins-per-user" default:"5" min:"1" help:"sign-ins a minute for each username"`
+	SignInsPerAddr  int           `env:"PARLEY_SIGN_INS_PER_ADDR" flag:"sign-ins-per-addr" default:"20" min:"1" help:"sign-ins and sign-ups a minute for each client address"`
+	SendsPerSecond  int           `env:"PARLEY_SENDS_PER_SECOND" flag:"sends-per-second" default:"10" min:"1" help:"messages a second for each user"`
+	MaxMessageChars int           `env:"PARLEY_MAX_MESSAGE_CHARS" flag:"max-message-chars" default:"4000" min:"1" help:"characters of a message"`
+
+	MaxBody       Bytes `env:"PARLEY_MAX_BODY" flag:"max-body" default:"1MiB" min:"1KiB" help:"size of a request body"`
+	MaxTokens     int   `env:"PARLEY_MAX_TOKENS" flag:"max-tokens" default:"1000" min:"50" help:"lexical tokens of a document"`
+	MaxDepth      int   `env:"PARLEY_MAX_DEPTH" flag:"max-depth" default:"10" min:"1" help:"nesting of an operation"`
+	MaxAliases    int   `env:"PARLEY_MAX_ALIASES" flag:"max-aliases" default:"15" min:"0" help:"aliases of a document"`
+	MaxDirectives int   `env:"PARLEY_MAX_DIRECTIVES" flag:"max-directives" default:"50" min:"0" help:"directives of a document"`
+	MaxComplexity int   `env:"PARLEY_MAX_COMPLEXITY" flag:"max-complexity" default:"1000" min:"1" help:"objects that an operation may ask for, estimated from its page sizes"`
+
+	MaxFrame         Bytes         `env:"PARLEY_MAX_FRAME" flag:"max-frame" default:"64KiB" min:"1KiB" help:"size of a frame from a socket"`
+	InitTimeout      time.Duration `env:"PARLEY_INIT_TIMEOUT" flag:"init-timeout" default:"10s" min:"100ms" help:"time for a socket's connection_init"`
+	PingInterval     time.Duration `env:"PARLEY_PING_INTERVAL" flag:"ping-interval" default:"25s" min:"1s" help:"time between pings of a silent socket"`
+	WriteTimeout     time.Duration `env:"PARLEY_WRITE_TIMEOUT" flag:"write-timeout" default:"10s" min:"100ms" help:"time a socket may take to accept a write"`
+	MaxQueue         Bytes         `env:"PARLEY_MAX_QUEUE" flag:"max-queue" default:"256KiB" min:"4KiB" help:"bytes queued for a socket before it is served from the log instead"`
+	MaxSubscriptions int           `env:"PARLEY_MAX_SUBSCRIPTIONS" flag:"max-subscriptions" default:"100" min:"1" help:"subscriptions of a socket"`
+	SocketsPerUser   int           `env:"PARLEY_SOCKETS_PER_USER" flag:"sockets-per-user" default:"20" min:"1" help:"sockets of a user on this node"`
+	SocketsPerAddr   int           `env:"PARLEY_SOCKETS_PER_ADDR" flag:"sockets-per-addr" default:"50" min:"1" help:"sockets of a client address on this node"`
+}
+
+// Production says whether real people's data is at stake.
+func (c Config) Production() bool { return c.Env == Production }
+
+// ServeGraphiQL says whether GraphiQL is on.
+func (c Config) ServeGraphiQL() bool {
+	if c.GraphiQL != nil {
+		return *c.GraphiQL
+	}
+	return !c.Production()
+}
+
+// AllowIntrospection says whether introspection is on.
+func (c Config) AllowIntrospection() bool {
+	if c.Introspection != nil {
+		return *c.Introspection
+	}
+	return !c.Production()
+}

@@ -1,0 +1,158 @@
+// Package httpapi is the HTTP side of the server: GraphQL by POST and GET, what guards every request (origins, tokens,
+// limits), and the pages beside it. Sockets and streams are transports of their own and pass through the same guards.
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/rs/cors"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/parley-chat/parley/internal/config"
+	"github.com/parley-chat/parley/internal/obs"
+)
+
+// Config is what New needs. Everything is required but Transports, Extensions and GraphiQL.
+type Config struct {
+	Settings config.Config
+	Schema   graphql.ExecutableSchema
+	SDL      string // served at /schema.graphql
+	Log      *slog.Logger
+	Metrics  *obs.Metrics
+
+	Authenticate Authenticate
+	Ready        func(context.Context) error // why the server takes no requests; nil when it does
+	Present      graphql.ErrorPresenterFunc
+	Recover      graphql.RecoverFunc
+
+	Transports []graphql.Transport        // sockets and streams; asked before POST and GET
+	Extensions []graphql.HandlerExtension // run after the limits, in this order
+	GraphiQL   http.Handler               // at the root, if the settings want it
+}
+
+func (c Config) validate() error {
+	for name, missing := range map[string]bool{
+		"Schema": c.Schema == nil, "SDL": c.SDL == "", "Log": c.Log == nil, "Metrics": c.Metrics == nil,
+		"Authenticate": c.Authenticate == nil, "Ready": c.Ready == nil, "Present": c.Present == nil, "Recover": c.Recover == nil,
+	} {
+		if missing {
+			return errors.New("httpapi: " + name + " is missing")
+		}
+	}
+	return nil
+}
+
+// New returns the handler of the public address: /graphql, /schema.graphql, /livez, /readyz, GraphiQL and, in
+// development, /metrics.
+func New(c Config) (http.Handler, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	proxies := make([]netip.Prefix, 0, len(c.Settings.TrustedProxies))
+	for _, s := range c.Settings.TrustedProxies {
+		p, err := config.ParseNetwork(s)
+		if err != nil {
+			return nil, fmt.Errorf("httpapi: trusted proxy: %w", err)
+		}
+		proxies = append(proxies, p)
+	}
+	origins := NewOrigins(c.Settings)
+	log := logger{c.Log, c.Metrics, proxies}
+	crossOrigin := cors.New(cors.Options{
+		AllowOriginRequestFunc: origins.allows,
+		AllowedMethods:         []string{http.MethodGet, http.MethodPost},
+		AllowedHeaders:         []string{"Accept", "Authorization", "Content-Type", "Apollo-Require-Preflight", "X-Apollo-Operation-Name", requestHeader},
+		ExposedHeaders:         []string{requestHeader, "Retry-After"},
+		AllowCredentials:       true,
+		MaxAge:                 600,
+	})
+
+	mux := http.NewServeMux()
+	handle := func(pattern, route string, h http.Handler) { mux.Handle(pattern, log.wrap(route, secured(h))) }
+	auth := authenticator{c.Authenticate, origins, proxies}
+	handle("/graphql", "/graphql", crossOrigin.Handler(auth.wrap(compress(c.graphql()))))
+	handle("GET /schema.graphql", "/schema.graphql", crossOrigin.Handler(compress(text(c.SDL))))
+	health(mux, c.Ready)
+	if !c.Settings.Production() {
+		mux.Handle("GET /metrics", c.Metrics.Handler())
+	}
+	if c.Settings.ServeGraphiQL() && c.GraphiQL != nil {
+		handle("/", "/", c.GraphiQL)
+	} else {
+		handle("GET /{$}", "/", text("Parley. The API is at /graphql, its schema at /schema.graphql.\n"))
+	}
+	return mux, nil
+}
+
+// Admin returns the handler of the loopback address for operators: /metrics, /livez, /readyz.
+func Admin(metrics *obs.Metrics, ready func(context.Context) error) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics.Handler())
+	health(mux, ready)
+	return mux
+}
+
+func (c Config) graphql() http.Handler {
+	s := c.Settings
+	srv := handler.New(c.Schema)
+	for _, t := range c.Transports {
+		srv.AddTransport(t)
+	}
+	srv.AddTransport(Transport{MaxBody: int64(s.MaxBody), Secure: s.Production()})
+	srv.SetQueryCache(newCache[*ast.QueryDocument]())
+	srv.SetErrorPresenter(c.Present)
+	srv.SetRecoverFunc(c.Recover)
+	if !s.AllowIntrospection() {
+		srv.SetDisableSuggestion(true)
+		srv.SetValidationRulesFn(withoutSuggestions)
+	}
+	srv.Use(measure{c.Metrics})
+	srv.Use(persisted{lru.New[string](cacheTexts)})
+	srv.Use(&limiter{
+		max:           Limits{s.MaxTokens, s.MaxDepth, s.MaxAliases, s.MaxDirectives, s.MaxComplexity},
+		introspection: s.AllowIntrospection(), schema: c.Schema.Schema(), fine: newCache[*ast.QueryDocument](),
+	})
+	for _, e := range c.Extensions {
+		srv.Use(e)
+	}
+	return srv
+}
+
+func health(mux *http.ServeMux, ready func(context.Context) error) {
+	mux.Handle("GET /livez", text("ok\n"))
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		if err := ready(r.Context()); err != nil {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ok\n")
+	})
+}
+
+func text(content string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, content)
+	})
+}
+
+// secured sets what every answer should say to a browser. GraphiQL replaces the policy by its own.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		next.ServeHTTP(w, r)
+	})
+}

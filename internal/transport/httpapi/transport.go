@@ -1,0 +1,233 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/errcode"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/token"
+)
+
+// Transport answers queries and mutations by POST, and queries by GET, after the specification of GraphQL over HTTP. It
+// also answers whatever no other transport supports, with what would be right: add it last.
+type Transport struct {
+	// MaxBody is the size of a request body, in bytes.
+	MaxBody int64
+	// Secure marks cookies for HTTPS only.
+	Secure bool
+}
+
+var _ graphql.Transport = Transport{}
+
+// Supports every request but WebSocket upgrades and those that ask for Server-Sent Events.
+func (t Transport) Supports(r *http.Request) bool {
+	return !isUpgrade(r) && !wantsStream(r.Header.Get("Accept"))
+}
+
+// Do answers one request.
+func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+	ctx := r.Context()
+	a := answer{w: w, r: r, secure: t.Secure, mediaType: negotiate(r.Header.Get("Accept"))}
+	if a.mediaType == "" {
+		a.mediaType = typeJSON
+		a.refuse(http.StatusNotAcceptable, chat.CodeBadInput, "accept application/graphql-response+json, application/json or, for subscriptions, text/event-stream")
+		return
+	}
+	start := graphql.Now()
+	params, status, problem := t.read(w, r)
+	if problem != "" {
+		if status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", "GET, POST")
+		}
+		a.refuse(status, chat.CodeBadInput, problem)
+		return
+	}
+	params.Headers = r.Header
+	params.ReadTime = graphql.TraceTiming{Start: start, End: graphql.Now()}
+
+	op, errs := exec.CreateOperationContext(ctx, params)
+	if errs != nil {
+		a.send(requestStatus(a.mediaType, errs), exec.DispatchError(graphql.WithOperationContext(ctx, op), errs))
+		return
+	}
+	switch {
+	case op.Operation.Operation == ast.Subscription:
+		a.refuse(http.StatusBadRequest, chat.CodeBadInput, "subscriptions need a WebSocket (graphql-transport-ws), or Accept: text/event-stream")
+		return
+	case op.Operation.Operation == ast.Mutation && r.Method == http.MethodGet:
+		w.Header().Set("Allow", "POST")
+		a.refuse(http.StatusMethodNotAllowed, chat.CodeBadInput, "mutations need POST")
+		return
+	}
+	next, ctx := exec.DispatchOperation(ctx, op)
+	a.send(http.StatusOK, next(ctx))
+}
+
+// read returns the operation that was asked for, or the status and the reason of a refusal. Nothing of the request is
+// repeated in a reason: it may hold a password.
+func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, string) {
+	switch r.Method {
+	case http.MethodGet:
+		return readQuery(r.URL.RawQuery)
+	case http.MethodPost:
+	default:
+		return nil, http.StatusMethodNotAllowed, "use POST, or GET for queries"
+	}
+	name, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if charset, ok := params["charset"]; err != nil || name != typeJSON || ok && !isUTF8(charset) {
+		return nil, http.StatusUnsupportedMediaType, "send the operation as Content-Type: application/json, in UTF-8"
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, http.StatusUnsupportedMediaType, "send the operation without Content-Encoding"
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, t.MaxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, http.StatusRequestEntityTooLarge, "the request body is too large"
+	} else if err != nil {
+		return nil, http.StatusBadRequest, "the request body could not be read"
+	}
+	return decode(body)
+}
+
+func readQuery(raw string) (*graphql.RawParams, int, string) {
+	values, err := url.ParseQuery(raw)
+	if err != nil || !utf8.ValidString(values.Get("query")) {
+		return nil, http.StatusBadRequest, "the query string could not be read"
+	}
+	p := &graphql.RawParams{Query: values.Get("query"), OperationName: values.Get("operationName")}
+	for name, into := range map[string]*map[string]any{"variables": &p.Variables, "extensions": &p.Extensions} {
+		if v := values.Get(name); v != "" && unmarshal([]byte(v), into) != nil {
+			return nil, http.StatusBadRequest, name + " is not a JSON object"
+		}
+	}
+	return complete(p)
+}
+
+func decode(body []byte) (*graphql.RawParams, int, string) {
+	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
+		return nil, http.StatusBadRequest, "batches are not supported: send one operation in each request"
+	}
+	p := &graphql.RawParams{}
+	var wrong *json.UnmarshalTypeError
+	switch err := unmarshal(body, p); {
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return nil, http.StatusBadRequest, strings.SplitN(wrong.Field, ".", 2)[0] + " has the wrong type"
+	case err != nil:
+		return nil, http.StatusBadRequest, "the request body is not a JSON object with a query"
+	}
+	return complete(p)
+}
+
+// complete refuses an operation without a text, unless it is persisted.
+func complete(p *graphql.RawParams) (*graphql.RawParams, int, string) {
+	if p.Query == "" && p.Extensions["persistedQuery"] == nil {
+		return nil, http.StatusBadRequest, "query is missing"
+	}
+	return p, 0, ""
+}
+
+// unmarshal reads exactly one JSON value; numbers keep their digits.
+func unmarshal(text []byte, into any) error {
+	if !utf8.Valid(text) {
+		return errors.New("not UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("something follows the value")
+	}
+	return nil
+}
+
+// requestStatus is the status of a request that was not executed. application/json may hide a refusal of an
+// intermediary, so there a well-formed request is always 200. So is a persisted query that is not known: clients take
+// that for an answer.
+func requestStatus(mediaType string, errs gqlerror.List) int {
+	if mediaType == typeJSON || errs[0].Extensions["code"] == codeNotPersisted {
+		return http.StatusOK
+	}
+	return http.StatusBadRequest
+}
+
+// answer writes one response.
+type answer struct {
+	w         http.ResponseWriter
+	r         *http.Request
+	secure    bool
+	mediaType string
+}
+
+func (a answer) refuse(status int, code chat.Code, message string) {
+	err := gqlerror.Errorf("%s", message)
+	errcode.Set(err, string(code))
+	a.send(status, &graphql.Response{Errors: gqlerror.List{err}})
+}
+
+func (a answer) send(status int, resp *graphql.Response) {
+	if resp == nil {
+		a.refuse(http.StatusServiceUnavailable, chat.CodeUnavailable, "the request was cancelled")
+		return
+	}
+	for _, c := range token.CarrierFrom(a.r.Context()).Cookies() {
+		c.Secure = a.secure
+		http.SetCookie(a.w, c)
+	}
+	body, err := encode(resp)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL"}}]}`)
+	}
+	h := a.w.Header()
+	h.Set("Content-Type", a.mediaType+"; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	a.w.WriteHeader(status)
+	_, _ = a.w.Write(body)
+}
+
+// encode leaves data out where nothing was executed, and copies it as it is.
+func encode(resp *graphql.Response) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	if len(resp.Errors) > 0 {
+		errs, err := json.Marshal(resp.Errors)
+		if err != nil {
+			return nil, err
+		}
+		b.WriteString(`"errors":`)
+		b.Write(errs)
+	}
+	if len(resp.Data) > 0 {
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		b.WriteString(`"data":`)
+		b.Write(resp.Data)
+	}
+	if len(resp.Extensions) > 0 {
+		ext, err := json.Marshal(resp.Extensions)
+		if err != nil {
+			return nil, err
+		}
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		b.WriteString(`"extensions":`)
+		b.Write(ext)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
