@@ -7,67 +7,176 @@ package graph
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/parley-chat/parley/graph/generated"
 	"github.com/parley-chat/parley/graph/model"
 	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/token"
 )
 
 func (r *mutationResolver) SignUp(ctx context.Context, input model.SignUpInput) (*model.SignInPayload, error) {
-	panic(fmt.Errorf("not implemented: SignUp - signUp"))
+	if err := cookiesFit(ctx, input.Cookie); err != nil {
+		return nil, err
+	}
+	in, err := r.Users.SignUp(ctx, token.ClientFrom(ctx), input.Username, input.Password, input.DisplayName)
+	if err != nil {
+		return nil, err
+	}
+	return r.signInPayload(ctx, in, input.Cookie), nil
 }
 
 func (r *mutationResolver) SignIn(ctx context.Context, input model.SignInInput) (*model.SignInPayload, error) {
-	panic(fmt.Errorf("not implemented: SignIn - signIn"))
+	if err := cookiesFit(ctx, input.Cookie); err != nil {
+		return nil, err
+	}
+	in, err := r.Users.SignIn(ctx, token.ClientFrom(ctx), input.Username, input.Password)
+	if err != nil {
+		return nil, err
+	}
+	return r.signInPayload(ctx, in, input.Cookie), nil
 }
 
 func (r *mutationResolver) RefreshSession(ctx context.Context, input *model.RefreshSessionInput) (*model.SignInPayload, error) {
-	panic(fmt.Errorf("not implemented: RefreshSession - refreshSession"))
+	refresh, cookie, err := refreshToken(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	in, err := r.Users.Refresh(ctx, refresh)
+	if err != nil {
+		if cookie && chat.CodeOf(err) == chat.CodeUnauthenticated {
+			token.CarrierFrom(ctx).Clear()
+		}
+		return nil, err
+	}
+	return r.signInPayload(ctx, in, cookie), nil
 }
 
 func (r *mutationResolver) SignOut(ctx context.Context) (*model.SignOutPayload, error) {
-	panic(fmt.Errorf("not implemented: SignOut - signOut"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pos, err := r.Users.SignOut(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	token.CarrierFrom(ctx).Clear()
+	return &model.SignOutPayload{Cursor: r.cursor(pos)}, nil
 }
 
 func (r *mutationResolver) ChangePassword(ctx context.Context, input model.ChangePasswordInput) (*model.ChangePasswordPayload, error) {
-	panic(fmt.Errorf("not implemented: ChangePassword - changePassword"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u, pos, err := r.Users.ChangePassword(ctx, v, input.CurrentPassword, input.NewPassword)
+	if err != nil {
+		return nil, err
+	}
+	return &model.ChangePasswordPayload{Cursor: r.cursor(pos), User: u}, nil
 }
 
 func (r *mutationResolver) UpdateProfile(ctx context.Context, input model.UpdateProfileInput) (*model.UpdateProfilePayload, error) {
-	panic(fmt.Errorf("not implemented: UpdateProfile - updateProfile"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u, pos, err := r.Users.UpdateProfile(ctx, v, input.DisplayName, input.Bio)
+	if err != nil {
+		return nil, err
+	}
+	return &model.UpdateProfilePayload{Cursor: r.cursor(pos), User: u}, nil
 }
 
 func (r *mutationResolver) RevokeSession(ctx context.Context, input model.RevokeSessionInput) (*model.RevokeSessionPayload, error) {
-	panic(fmt.Errorf("not implemented: RevokeSession - revokeSession"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pos, err := r.Users.RevokeSession(ctx, v, input.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.RevokeSessionPayload{Cursor: r.cursor(pos), SessionID: input.SessionID}, nil
 }
 
 func (r *queryResolver) Me(ctx context.Context) (*chat.User, error) {
-	panic(fmt.Errorf("not implemented: Me - me"))
+	v, ok := chat.ViewerFrom(ctx)
+	if !ok {
+		return nil, nil //nolint:nilnil // nobody is signed in: null
+	}
+	return r.Users.User(ctx, v.User)
 }
 
 func (r *queryResolver) User(ctx context.Context, id chat.ID) (*chat.User, error) {
-	panic(fmt.Errorf("not implemented: User - user"))
+	if _, err := chat.MustViewer(ctx); err != nil {
+		return nil, err
+	}
+	return r.Users.User(ctx, id)
 }
 
 func (r *queryResolver) Users(ctx context.Context, search string, first *int, after *string, last *int, before *string) (*model.UserConnection, error) {
-	panic(fmt.Errorf("not implemented: Users - users"))
+	if _, err := chat.MustViewer(ctx); err != nil {
+		return nil, err
+	}
+	p, err := chat.PageOf(first, after, last, before)
+	if err != nil {
+		return nil, err
+	}
+	found, err := r.Users.Search(ctx, search, p)
+	if err != nil {
+		return nil, err
+	}
+	edges, nodes, info := connection(found, func(at string, u *chat.User) model.UserEdge { return model.UserEdge{Cursor: at, Node: u} })
+	return &model.UserConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 
 func (r *queryResolver) Sessions(ctx context.Context, first *int, after *string, last *int, before *string) (*model.SessionConnection, error) {
-	panic(fmt.Errorf("not implemented: Sessions - sessions"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := chat.PageOf(first, after, last, before)
+	if err != nil {
+		return nil, err
+	}
+	found, err := r.Users.Sessions(ctx, v, p)
+	if err != nil {
+		return nil, err
+	}
+	edges, nodes, info := connection(found, func(at string, s *chat.Session) model.SessionEdge {
+		return model.SessionEdge{Cursor: at, Node: s}
+	})
+	return &model.SessionConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 
 func (r *sessionResolver) Current(ctx context.Context, obj *chat.Session) (bool, error) {
-	panic(fmt.Errorf("not implemented: Current - current"))
+	if justSignedIn(ctx) {
+		return true, nil
+	}
+	v, err := chat.MustViewer(ctx)
+	return v.Session == obj.ID, err
 }
 
 func (r *userResolver) Relationship(ctx context.Context, obj *chat.User) (chat.Relationship, error) {
-	panic(fmt.Errorf("not implemented: Relationship - relationship"))
+	if justSignedIn(ctx) {
+		return chat.RelationSelf, nil
+	}
+	return r.loaders(ctx).Relationships.Load(ctx, obj.ID)
 }
 
 func (r *userResolver) Presence(ctx context.Context, obj *chat.User) (*chat.Presence, error) {
-	panic(fmt.Errorf("not implemented: Presence - presence"))
+	switch is, err := r.Relationship(ctx, obj); {
+	case err != nil:
+		return nil, err
+	case is != chat.RelationSelf && is != chat.RelationFriend:
+		return nil, nil //nolint:nilnil // not for the viewer to know: null
+	}
+	found, err := r.Presences.Of(ctx, []chat.ID{obj.ID})
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
 }
 
 func (r *Resolver) Session() generated.SessionResolver { return &sessionResolver{r} }

@@ -120,10 +120,7 @@ func (tx *Tx) SetPasswordHash(user chat.ID, hash string) error {
 	return err
 }
 
-// SetLastSeen notes when a user was connected last; an earlier time changes nothing. It is no event.
-func (s *Store) SetLastSeen(ctx context.Context, user chat.ID, at time.Time) error {
-	t := s.at(Micros(at))
-	r := reader{s.write.WithContext(ctx), s.dialect}
-	_, err := r.exec("UPDATE users SET last_seen_at = ? WHERE id = ? AND (last_seen_at IS NULL OR last_seen_at < ?)", t, id(user), t)
-	return translate(err)
+// SetLastSeen notes when users were last connected.
+func (s *Store) SetLastSeen(ctx context.Context, users []chat.ID, at time.Time) error {
+	return translate(s.write.WithContext(ctx).Exec("UPDATE users SET last_seen_at = ? WHERE id"+s.ids, s.at(at), s.set(users)).Error)
 }

@@ -1,0 +1,73 @@
+// Package token makes and reads what clients prove themselves with: short-lived access tokens, and refresh tokens that
+// are worth something once. It also knows which sessions were ended while access tokens of theirs may still be about.
+//
+// Nothing of a token is stored: both kinds are signed, each with a key of its own that is derived from one secret.
+package token
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// MinSecret is the length that a secret must have, in bytes.
+const MinSecret = 32
+
+// Config says how tokens are made.
+type Config struct {
+	Secret []byte // at least MinSecret bytes; every node has the same
+	// AccessTTL is the life of an access token; 0 means 10 minutes.
+	AccessTTL time.Duration
+	// Issuer and Audience stand in access tokens, and are asked for; empty means "parley".
+	Issuer   string
+	Audience string
+	Now      func() time.Time // nil means time.Now
+}
+
+// Tokens makes and reads tokens. It is safe for concurrent use.
+type Tokens struct {
+	access, refresh []byte
+	ttl             time.Duration
+	issuer          string
+	audience        string
+	parser          *jwt.Parser
+}
+
+// New derives the keys.
+func New(c Config) (*Tokens, error) {
+	if len(c.Secret) < MinSecret {
+		return nil, errors.New("token: the secret must have at least 32 bytes")
+	}
+	if c.AccessTTL == 0 {
+		c.AccessTTL = 10 * time.Minute
+	}
+	if c.AccessTTL < time.Second {
+		return nil, errors.New("token: an access token must live for a second or more")
+	}
+	if c.Issuer == "" {
+		c.Issuer = "parley"
+	}
+	if c.Audience == "" {
+		c.Audience = "parley"
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	t := &Tokens{ttl: c.AccessTTL, issuer: c.Issuer, audience: c.Audience}
+	for to, purpose := range map[*[]byte]string{&t.access: "parley access token v1", &t.refresh: "parley refresh token v1"} {
+		key, err := hkdf.Key(sha256.New, c.Secret, nil, purpose, sha256.Size)
+		if err != nil {
+			return nil, err
+		}
+		*to = key
+	}
+	t.parser = jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(c.Issuer),
+		jwt.WithAudience(c.Audience), jwt.WithExpirationRequired(), jwt.WithTimeFunc(c.Now), jwt.WithStrictDecoding())
+	return t, nil
+}
+
+// AccessTTL is the life of an access token.
+func (t *Tokens) AccessTTL() time.Duration { return t.ttl }

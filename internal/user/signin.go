@@ -1,0 +1,177 @@
+package user
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/store"
+	"github.com/parley-chat/parley/internal/token"
+)
+
+// SignedIn is a session with its tokens.
+type SignedIn struct {
+	User          chat.User
+	Session       chat.Session
+	Access        string
+	AccessExpires time.Time
+	Refresh       string
+	Position      chat.Position // as of which this was read
+}
+
+var (
+	errCredentials = &chat.Error{Code: chat.CodeUnauthenticated, Message: "wrong username or password"}
+	errRefresh     = &chat.Error{Code: chat.CodeUnauthenticated, Message: "the refresh token is not valid, or no longer; sign in again"}
+)
+
+// SignUp makes an account and signs it in; without a display name it is shown by its username. Errors: BAD_USER_INPUT,
+// CONFLICT when the username is taken, RATE_LIMITED.
+func (s *Service) SignUp(ctx context.Context, c token.Client, name, password string, shown *string) (*SignedIn, error) {
+	name, ok := username(name)
+	if !ok {
+		return nil, chat.BadInput("a username has 3 to 32 of a-z 0-9 _ . - and begins with a letter or digit", "input", "username")
+	}
+	if err := newPassword(password, "password"); err != nil {
+		return nil, err
+	}
+	u := chat.User{ID: chat.NewID(chat.KindUser), Username: name, DisplayName: name}
+	if shown != nil {
+		var err error
+		if u.DisplayName, err = displayName(*shown); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.admit(c); err != nil {
+		return nil, err
+	}
+	hash, err := s.hasher.hash(ctx, password)
+	if err != nil {
+		return nil, err
+	}
+	session := newSession(u.ID, c)
+	pos, err := s.store.Write(ctx, u.ID, func(tx *store.Tx) error {
+		u.CreatedAt = tx.Now
+		switch free, err := tx.InsertUser(u, hash); {
+		case err != nil:
+			return err
+		case !free:
+			return chat.Conflict("this username is taken")
+		}
+		return s.start(tx, u, &session)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.signedIn(u, session, 1, pos)
+}
+
+// SignIn starts a session. Who fails learns neither from the answer nor from its time whether there is such a user.
+// Errors: UNAUTHENTICATED, RATE_LIMITED.
+func (s *Service) SignIn(ctx context.Context, c token.Client, name, password string) (*SignedIn, error) {
+	name, ok := username(name)
+	if err := s.admit(c); err != nil {
+		return nil, err
+	}
+	if err := s.perUser.Allow("name " + name); err != nil { // one bucket for all that cannot be names
+		return nil, err
+	}
+	known := store.Credentials{PasswordHash: unknownUser}
+	if ok {
+		switch found, err := s.store.Credentials(ctx, name); {
+		case err == nil:
+			known = found
+		case !errors.Is(err, chat.ErrNotFound):
+			return nil, err
+		}
+	}
+	switch right, err := s.hasher.matches(ctx, password, known.PasswordHash); {
+	case err != nil:
+		return nil, err
+	case !right || known.User.IsZero():
+		return nil, errCredentials
+	}
+	var u chat.User
+	session := newSession(known.User, c)
+	pos, _, err := s.end(ctx, known.User, func(tx *store.Tx) (surplus []chat.Session, err error) {
+		var hash string
+		if u, hash, err = tx.LockUser(known.User); err != nil {
+			return nil, err
+		}
+		if hash != known.PasswordHash { // changed meanwhile: what was right is wrong now
+			return nil, errCredentials
+		}
+		if surplus, err = tx.EndSurplusSessions(u.ID, s.most-1); err != nil {
+			return nil, err
+		}
+		return surplus, s.start(tx, u, &session)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.signedIn(u, session, 1, pos)
+}
+
+// Refresh exchanges the newest refresh token of a session for new tokens. An older one ends the session: somebody else
+// may have a copy. Errors: UNAUTHENTICATED.
+func (s *Service) Refresh(ctx context.Context, refreshToken string) (*SignedIn, error) {
+	id, generation, err := s.tokens.ReadRefresh(refreshToken)
+	if err != nil {
+		return nil, err
+	}
+	var u chat.User
+	var session chat.Session
+	pos, _, err := s.end(ctx, chat.ID{}, func(tx *store.Tx) ([]chat.Session, error) {
+		u = chat.User{}
+		var err error
+		session, err = tx.RotateSession(id, generation, tx.Now.Add(s.ttl))
+		if errors.Is(err, chat.ErrNotFound) {
+			return tx.EndReusedSession(id, generation)
+		}
+		if err != nil {
+			return nil, err
+		}
+		users, err := tx.Users(ctx, []chat.ID{session.User})
+		if err == nil && len(users) == 1 {
+			u = users[0]
+		}
+		return nil, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if u.ID.IsZero() {
+		return nil, errRefresh
+	}
+	return s.signedIn(u, session, generation+1, pos)
+}
+
+// admit counts a sign-in or sign-up against the client's address. Without an address there is nothing to count against.
+func (s *Service) admit(c token.Client) error {
+	if c.Addr == "" {
+		return nil
+	}
+	return s.perAddr.Allow(network(c.Addr))
+}
+
+func newSession(user chat.ID, c token.Client) chat.Session {
+	return chat.Session{ID: chat.NewID(chat.KindSession), User: user, UserAgent: userAgent(c.UserAgent)}
+}
+
+func (s *Service) start(tx *store.Tx, u chat.User, session *chat.Session) error {
+	session.CreatedAt, session.LastUsedAt, session.ExpiresAt = tx.Now, tx.Now, tx.Now.Add(s.ttl)
+	if err := tx.InsertSession(*session); err != nil {
+		return err
+	}
+	row := *session
+	tx.Emit(chat.Event{Type: chat.SessionStarted, Subject: session.ID, Rows: chat.Rows{Actor: &u, Session: &row}}, chat.UserTopic(u.ID))
+	return nil
+}
+
+func (s *Service) signedIn(u chat.User, session chat.Session, generation int64, pos chat.Position) (*SignedIn, error) {
+	access, expires, err := s.tokens.Access(chat.Viewer{User: u.ID, Session: session.ID}, session.LastUsedAt)
+	if err != nil {
+		return nil, err
+	}
+	return &SignedIn{User: u, Session: session, Access: access, AccessExpires: expires, Refresh: s.tokens.Refresh(session.ID, generation), Position: pos}, nil
+}
