@@ -7,7 +7,6 @@ package graph
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/parley-chat/parley/graph/generated"
 	"github.com/parley-chat/parley/graph/model"
@@ -15,79 +14,193 @@ import (
 )
 
 func (r *conversationResolver) Title(ctx context.Context, obj *chat.Conversation) (*string, error) {
-	panic(fmt.Errorf("not implemented: Title - title"))
+	if closed, err := r.closed(ctx, obj); err != nil || closed || obj.Kind == chat.Direct {
+		return nil, err
+	}
+	return &obj.Title, nil
 }
 
 func (r *conversationResolver) Members(ctx context.Context, obj *chat.Conversation, first *int, after *string, last *int, before *string) (*model.MemberConnection, error) {
-	panic(fmt.Errorf("not implemented: Members - members"))
+	l, err := within(ctx, r.Resolver, obj, first, after, last, before, r.Conversations.Members)
+	if err != nil {
+		return nil, err
+	}
+	edges, nodes, info := connection(l, func(c string, n *chat.Member) model.MemberEdge { return model.MemberEdge{Cursor: c, Node: n} })
+	return &model.MemberConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 
 func (r *conversationResolver) Role(ctx context.Context, obj *chat.Conversation) (*chat.Role, error) {
-	panic(fmt.Errorf("not implemented: Role - role"))
+	m, err := r.membership(ctx, obj)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	return &m.Role, nil
 }
 
 func (r *conversationResolver) Peer(ctx context.Context, obj *chat.Conversation) (*chat.User, error) {
-	panic(fmt.Errorf("not implemented: Peer - peer"))
+	m, err := r.membership(ctx, obj)
+	if err != nil || m == nil || obj.Kind != chat.Direct {
+		return nil, err
+	}
+	peer, err := r.loaders(ctx).Peers.Load(ctx, obj.ID)
+	if err != nil {
+		return nil, err
+	}
+	return r.loaders(ctx).Users.Load(ctx, peer)
 }
 
 func (r *conversationResolver) Writable(ctx context.Context, obj *chat.Conversation) (bool, error) {
-	panic(fmt.Errorf("not implemented: Writable - writable"))
+	closed, err := r.closed(ctx, obj)
+	return err == nil && !closed && !obj.Silent, err
 }
 
 func (r *conversationResolver) LastMessage(ctx context.Context, obj *chat.Conversation) (*chat.Message, error) {
-	panic(fmt.Errorf("not implemented: LastMessage - lastMessage"))
+	if closed, err := r.closed(ctx, obj); err != nil || closed || obj.LastMessage.IsZero() {
+		return nil, err
+	}
+	return r.loaders(ctx).Messages.Load(ctx, obj.LastMessage)
 }
 
 func (r *conversationResolver) UnreadCount(ctx context.Context, obj *chat.Conversation) (int, error) {
-	panic(fmt.Errorf("not implemented: UnreadCount - unreadCount"))
+	m, err := r.membership(ctx, obj)
+	if err != nil || m == nil {
+		return 0, err
+	}
+	// The conversation may have been read a moment before the membership.
+	return int(max(0, obj.LastSeq-m.ReadSeq)), nil
 }
 
 func (r *conversationResolver) Messages(ctx context.Context, obj *chat.Conversation, first *int, after *string, last *int, before *string) (*model.MessageConnection, error) {
-	panic(fmt.Errorf("not implemented: Messages - messages"))
+	l, err := within(ctx, r.Resolver, obj, first, after, last, before, r.Resolver.Messages.Page)
+	if err != nil {
+		return nil, err
+	}
+	edges, nodes, info := connection(l, func(c string, n *chat.Message) model.MessageEdge { return model.MessageEdge{Cursor: c, Node: n} })
+	return &model.MessageConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 
 func (r *conversationResolver) Receipts(ctx context.Context, obj *chat.Conversation, first *int, after *string, last *int, before *string) (*model.ReceiptConnection, error) {
-	panic(fmt.Errorf("not implemented: Receipts - receipts"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l, err := within(ctx, r.Resolver, obj, first, after, last, before, func(ctx context.Context, id chat.ID, p chat.Page) (chat.List[chat.Receipt], error) {
+		return r.Conversations.Receipts(ctx, v.User, id, p)
+	})
+	if err != nil {
+		return nil, err
+	}
+	edges, nodes, info := connection(l, func(c string, n *chat.Receipt) model.ReceiptEdge { return model.ReceiptEdge{Cursor: c, Node: n} })
+	return &model.ReceiptConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 
 func (r *memberResolver) User(ctx context.Context, obj *chat.Member) (*chat.User, error) {
-	panic(fmt.Errorf("not implemented: User - user"))
+	return r.loaders(ctx).Users.Load(ctx, obj.User)
 }
 
 func (r *mutationResolver) CreateGroup(ctx context.Context, input model.CreateGroupInput) (*model.CreateGroupPayload, error) {
-	panic(fmt.Errorf("not implemented: CreateGroup - createGroup"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, pos, err := r.Conversations.CreateGroup(ctx, v.User, input.Title, input.MemberIds)
+	if err != nil {
+		return nil, err
+	}
+	return &model.CreateGroupPayload{Cursor: r.cursor(pos), Conversation: &c}, nil
 }
 
 func (r *mutationResolver) UpdateGroup(ctx context.Context, input model.UpdateGroupInput) (*model.UpdateGroupPayload, error) {
-	panic(fmt.Errorf("not implemented: UpdateGroup - updateGroup"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, pos, err := r.Conversations.UpdateGroup(ctx, v.User, input.ConversationID, input.Title)
+	if err != nil {
+		return nil, err
+	}
+	return &model.UpdateGroupPayload{Cursor: r.cursor(pos), Conversation: &c}, nil
 }
 
 func (r *mutationResolver) DeleteGroup(ctx context.Context, input model.DeleteGroupInput) (*model.DeleteGroupPayload, error) {
-	panic(fmt.Errorf("not implemented: DeleteGroup - deleteGroup"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pos, err := r.Conversations.DeleteGroup(ctx, v.User, input.ConversationID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.DeleteGroupPayload{Cursor: r.cursor(pos), ConversationID: input.ConversationID}, nil
 }
 
 func (r *mutationResolver) AddMembers(ctx context.Context, input model.AddMembersInput) (*model.AddMembersPayload, error) {
-	panic(fmt.Errorf("not implemented: AddMembers - addMembers"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, pos, err := r.Conversations.AddMembers(ctx, v.User, input.ConversationID, input.UserIds)
+	if err != nil {
+		return nil, err
+	}
+	return &model.AddMembersPayload{Cursor: r.cursor(pos), Conversation: &c}, nil
 }
 
 func (r *mutationResolver) RemoveMember(ctx context.Context, input model.RemoveMemberInput) (*model.RemoveMemberPayload, error) {
-	panic(fmt.Errorf("not implemented: RemoveMember - removeMember"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, pos, err := r.Conversations.RemoveMember(ctx, v.User, input.ConversationID, input.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.RemoveMemberPayload{Cursor: r.cursor(pos), Conversation: &c}, nil
 }
 
 func (r *mutationResolver) LeaveGroup(ctx context.Context, input model.LeaveGroupInput) (*model.LeaveGroupPayload, error) {
-	panic(fmt.Errorf("not implemented: LeaveGroup - leaveGroup"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pos, err := r.Conversations.LeaveGroup(ctx, v.User, input.ConversationID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.LeaveGroupPayload{Cursor: r.cursor(pos), ConversationID: input.ConversationID}, nil
 }
 
 func (r *mutationResolver) SetMemberRole(ctx context.Context, input model.SetMemberRoleInput) (*model.SetMemberRolePayload, error) {
-	panic(fmt.Errorf("not implemented: SetMemberRole - setMemberRole"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, pos, err := r.Conversations.SetMemberRole(ctx, v.User, input.ConversationID, input.UserID, input.Role)
+	if err != nil {
+		return nil, err
+	}
+	return &model.SetMemberRolePayload{Cursor: r.cursor(pos), Conversation: &c}, nil
 }
 
 func (r *queryResolver) Conversations(ctx context.Context, first *int, after *string, last *int, before *string) (*model.ConversationConnection, error) {
-	panic(fmt.Errorf("not implemented: Conversations - conversations"))
+	l, err := page(ctx, first, after, last, before, r.Resolver.Conversations.Page)
+	if err != nil {
+		return nil, err
+	}
+	edges, nodes, info := connection(l, func(c string, n *chat.Conversation) model.ConversationEdge { return model.ConversationEdge{Cursor: c, Node: n} })
+	return &model.ConversationConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 
 func (r *queryResolver) Conversation(ctx context.Context, id chat.ID) (*chat.Conversation, error) {
-	panic(fmt.Errorf("not implemented: Conversation - conversation"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := r.Resolver.Conversations.Get(ctx, v.User, id)
+	if err != nil {
+		return nil, err
+	}
+	return &c, nil
 }
 
 func (r *Resolver) Conversation() generated.ConversationResolver { return &conversationResolver{r} }

@@ -7,7 +7,6 @@ package graph
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/parley-chat/parley/graph/generated"
 	"github.com/parley-chat/parley/graph/model"
@@ -15,59 +14,143 @@ import (
 )
 
 func (r *friendRequestResolver) From(ctx context.Context, obj *chat.FriendRequest) (*chat.User, error) {
-	panic(fmt.Errorf("not implemented: From - from"))
+	return r.loaders(ctx).Users.Load(ctx, obj.From)
 }
 
 func (r *friendRequestResolver) To(ctx context.Context, obj *chat.FriendRequest) (*chat.User, error) {
-	panic(fmt.Errorf("not implemented: To - to"))
+	return r.loaders(ctx).Users.Load(ctx, obj.To)
 }
 
 func (r *friendshipResolver) User(ctx context.Context, obj *chat.Friendship) (*chat.User, error) {
-	panic(fmt.Errorf("not implemented: User - user"))
+	return r.loaders(ctx).Users.Load(ctx, obj.User)
 }
 
 func (r *friendshipResolver) Conversation(ctx context.Context, obj *chat.Friendship) (*chat.Conversation, error) {
-	panic(fmt.Errorf("not implemented: Conversation - conversation"))
+	return r.loaders(ctx).Conversations.Load(ctx, obj.Conversation)
 }
 
 func (r *mutationResolver) SendFriendRequest(ctx context.Context, input model.SendFriendRequestInput) (*model.SendFriendRequestPayload, error) {
-	panic(fmt.Errorf("not implemented: SendFriendRequest - sendFriendRequest"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, pos, err := r.Friends.Request(ctx, v.User, input.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.SendFriendRequestPayload{Cursor: r.cursor(pos), Request: &f}, nil
 }
 
 func (r *mutationResolver) AcceptFriendRequest(ctx context.Context, input model.AcceptFriendRequestInput) (*model.AcceptFriendRequestPayload, error) {
-	panic(fmt.Errorf("not implemented: AcceptFriendRequest - acceptFriendRequest"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, friendship, pos, err := r.Friends.Accept(ctx, v.User, input.RequestID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.AcceptFriendRequestPayload{Cursor: r.cursor(pos), Request: &f, Friendship: &friendship}, nil
 }
 
 func (r *mutationResolver) RejectFriendRequest(ctx context.Context, input model.RejectFriendRequestInput) (*model.RejectFriendRequestPayload, error) {
-	panic(fmt.Errorf("not implemented: RejectFriendRequest - rejectFriendRequest"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, pos, err := r.Friends.Reject(ctx, v.User, input.RequestID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.RejectFriendRequestPayload{Cursor: r.cursor(pos), Request: &f}, nil
 }
 
 func (r *mutationResolver) CancelFriendRequest(ctx context.Context, input model.CancelFriendRequestInput) (*model.CancelFriendRequestPayload, error) {
-	panic(fmt.Errorf("not implemented: CancelFriendRequest - cancelFriendRequest"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, pos, err := r.Friends.Cancel(ctx, v.User, input.RequestID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.CancelFriendRequestPayload{Cursor: r.cursor(pos), Request: &f}, nil
 }
 
 func (r *mutationResolver) RemoveFriend(ctx context.Context, input model.RemoveFriendInput) (*model.RemoveFriendPayload, error) {
-	panic(fmt.Errorf("not implemented: RemoveFriend - removeFriend"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pos, err := r.Friends.Remove(ctx, v.User, input.UserID)
+	if err != nil {
+		return nil, err
+	}
+	u, err := r.loaders(ctx).Users.Load(ctx, input.UserID)
+	return &model.RemoveFriendPayload{Cursor: r.cursor(pos), User: u}, err
 }
 
 func (r *mutationResolver) BlockUser(ctx context.Context, input model.BlockUserInput) (*model.BlockUserPayload, error) {
-	panic(fmt.Errorf("not implemented: BlockUser - blockUser"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pos, err := r.Friends.Block(ctx, v.User, input.UserID)
+	if err != nil {
+		return nil, err
+	}
+	u, err := r.loaders(ctx).Users.Load(ctx, input.UserID)
+	return &model.BlockUserPayload{Cursor: r.cursor(pos), User: u}, err
 }
 
 func (r *mutationResolver) UnblockUser(ctx context.Context, input model.UnblockUserInput) (*model.UnblockUserPayload, error) {
-	panic(fmt.Errorf("not implemented: UnblockUser - unblockUser"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pos, err := r.Friends.Unblock(ctx, v.User, input.UserID)
+	if err != nil {
+		return nil, err
+	}
+	u, err := r.loaders(ctx).Users.Load(ctx, input.UserID)
+	return &model.UnblockUserPayload{Cursor: r.cursor(pos), User: u}, err
 }
 
 func (r *queryResolver) Friends(ctx context.Context, first *int, after *string, last *int, before *string) (*model.FriendshipConnection, error) {
-	panic(fmt.Errorf("not implemented: Friends - friends"))
+	l, err := page(ctx, first, after, last, before, r.Resolver.Friends.Friends)
+	if err != nil {
+		return nil, err
+	}
+	edges, nodes, info := connection(l, func(c string, n *chat.Friendship) model.FriendshipEdge { return model.FriendshipEdge{Cursor: c, Node: n} })
+	return &model.FriendshipConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 
 func (r *queryResolver) FriendRequests(ctx context.Context, direction model.FriendRequestDirection, status chat.RequestStatus, first *int, after *string, last *int, before *string) (*model.FriendRequestConnection, error) {
-	panic(fmt.Errorf("not implemented: FriendRequests - friendRequests"))
+	l, err := page(ctx, first, after, last, before, func(ctx context.Context, viewer chat.ID, p chat.Page) (chat.List[chat.FriendRequest], error) {
+		return r.Resolver.Friends.RequestPage(ctx, viewer, direction == model.FriendRequestDirectionOutgoing, status, p)
+	})
+	if err != nil {
+		return nil, err
+	}
+	edges, nodes, info := connection(l, func(c string, n *chat.FriendRequest) model.FriendRequestEdge { return model.FriendRequestEdge{Cursor: c, Node: n} })
+	return &model.FriendRequestConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 
 func (r *queryResolver) BlockedUsers(ctx context.Context, first *int, after *string, last *int, before *string) (*model.UserConnection, error) {
-	panic(fmt.Errorf("not implemented: BlockedUsers - blockedUsers"))
+	ids, err := page(ctx, first, after, last, before, r.Resolver.Friends.Blocked)
+	if err != nil {
+		return nil, err
+	}
+	users, err := r.loaders(ctx).Users.LoadAll(ctx, ids.Nodes)
+	if err != nil {
+		return nil, err
+	}
+	l := chat.List[chat.User]{Nodes: make([]chat.User, len(users)), Cursors: ids.Cursors, Info: ids.Info}
+	for i, u := range users {
+		l.Nodes[i] = *u
+	}
+	edges, nodes, info := connection(l, func(c string, n *chat.User) model.UserEdge { return model.UserEdge{Cursor: c, Node: n} })
+	return &model.UserConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 
 func (r *Resolver) FriendRequest() generated.FriendRequestResolver { return &friendRequestResolver{r} }

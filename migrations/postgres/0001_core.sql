@@ -56,7 +56,7 @@ CREATE TABLE friendships (
   user_id uuid NOT NULL REFERENCES users,
   friend_id uuid NOT NULL REFERENCES users,
   since timestamptz NOT NULL,
-  conversation_id uuid REFERENCES conversations,
+  conversation_id uuid NOT NULL, -- their direct one, made after this row in the same transaction
   PRIMARY KEY (user_id, friend_id)
 );
 CREATE INDEX friendships_since ON friendships (user_id, since, friend_id);

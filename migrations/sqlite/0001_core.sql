@@ -56,7 +56,7 @@ CREATE TABLE friendships (
   user_id blob NOT NULL REFERENCES users,
   friend_id blob NOT NULL REFERENCES users,
   since integer NOT NULL,
-  conversation_id blob REFERENCES conversations,
+  conversation_id blob NOT NULL, -- their direct one, made after this row in the same transaction
   PRIMARY KEY (user_id, friend_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX friendships_since ON friendships (user_id, since, friend_id);

@@ -1,0 +1,53 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/parley-chat/parley/internal/chat"
+)
+
+// page reads a page of a list of the viewer's.
+func page[T any](ctx context.Context, first *int, after *string, last *int, before *string,
+	read func(ctx context.Context, viewer chat.ID, p chat.Page) (chat.List[T], error)) (l chat.List[T], err error) {
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return l, err
+	}
+	p, err := chat.PageOf(first, after, last, before)
+	if err != nil {
+		return l, err
+	}
+	return read(ctx, v.User, p)
+}
+
+// within reads a page of a conversation's list; that of a closed one is empty.
+func within[T any](ctx context.Context, r *Resolver, c *chat.Conversation, first *int, after *string, last *int, before *string,
+	read func(ctx context.Context, conversation chat.ID, p chat.Page) (chat.List[T], error)) (l chat.List[T], err error) {
+	p, err := chat.PageOf(first, after, last, before)
+	if err != nil {
+		return l, err
+	}
+	if closed, err := r.closed(ctx, c); err != nil || closed {
+		return chat.NewList(p, []T{}, nil), err
+	}
+	return read(ctx, c.ID, p)
+}
+
+// closed says whether the conversation tells nothing but its id and kind: it was closed where it was loaded, or the viewer
+// is not a member. Where there is no viewer the execution is shared by members, each of whom was admitted.
+func (r *Resolver) closed(ctx context.Context, c *chat.Conversation) (bool, error) {
+	if _, ok := chat.ViewerFrom(ctx); !ok || c.Closed {
+		return c.Closed, nil
+	}
+	m, err := r.membership(ctx, c)
+	return m == nil, err
+}
+
+// membership is the viewer's membership in the conversation; nil when there is none. It is only for fields that are marked
+// @viewer, and for closed.
+func (r *Resolver) membership(ctx context.Context, c *chat.Conversation) (*chat.Member, error) {
+	if c.Closed {
+		return nil, nil
+	}
+	return r.loaders(ctx).Memberships.Load(ctx, c.ID)
+}
