@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/errcode"
@@ -172,18 +171,15 @@ func tooComplex(limit string, value, maximum int, advice string) *gqlerror.Error
 	return err
 }
 
-// withoutSuggestions are the validator's rules as they stand, but for those that answer a wrong name with right ones.
+// withoutSuggestions are the validator's rules, but for those that answer a wrong name with right ones. gqlgen itself
+// replaces the two that SetDisableSuggestion knows.
 func withoutSuggestions() *rules.Rules {
 	r := rules.NewDefaultRules()
-	for name, rule := range map[string]rules.Rule{
-		"KnownArgumentNames":  rules.KnownArgumentNamesRuleWithoutSuggestions,
-		"KnownTypeNames":      rules.KnownTypeNamesRuleWithoutSuggestions,
-		"ValuesOfCorrectType": rules.ValuesOfCorrectTypeRuleWithoutSuggestions,
-		"FieldsOnCorrectType": rules.FieldsOnCorrectTypeRuleWithoutSuggestions,
-		"ScalarLeafs":         rules.ScalarLeafsRuleWithoutSuggestions,
-	} {
+	for _, name := range []string{"KnownArgumentNames", "KnownTypeNames", "ValuesOfCorrectType"} {
 		r.RemoveRule(name)
-		r.AddRule(strings.TrimSuffix(rule.Name, "WithoutSuggestions")+"WithoutSuggestions", rule.RuleFunc)
 	}
+	r.AddRule("KnownArgumentNamesWithoutSuggestions", rules.KnownArgumentNamesRuleWithoutSuggestions.RuleFunc)
+	r.AddRule("KnownTypeNamesWithoutSuggestions", rules.KnownTypeNamesRuleWithoutSuggestions.RuleFunc)
+	r.AddRule("ValuesOfCorrectTypeWithoutSuggestions", rules.ValuesOfCorrectTypeRuleWithoutSuggestions.RuleFunc)
 	return r
 }
