@@ -105,14 +105,14 @@ func (r *queryResolver) Me(ctx context.Context) (*chat.User, error) {
 	if !ok {
 		return nil, nil //nolint:nilnil // nobody is signed in: null
 	}
-	return r.Users.User(ctx, v.User)
+	return r.Resolver.Users.User(ctx, v.User)
 }
 
 func (r *queryResolver) User(ctx context.Context, id chat.ID) (*chat.User, error) {
 	if _, err := chat.MustViewer(ctx); err != nil {
 		return nil, err
 	}
-	return r.Users.User(ctx, id)
+	return r.Resolver.Users.User(ctx, id)
 }
 
 func (r *queryResolver) Users(ctx context.Context, search string, first *int, after *string, last *int, before *string) (*model.UserConnection, error) {
@@ -123,7 +123,7 @@ func (r *queryResolver) Users(ctx context.Context, search string, first *int, af
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.Users.Search(ctx, search, p)
+	found, err := r.Resolver.Users.Search(ctx, search, p)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (r *queryResolver) Sessions(ctx context.Context, first *int, after *string,
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.Users.Sessions(ctx, v, p)
+	found, err := r.Resolver.Users.Sessions(ctx, v, p)
 	if err != nil {
 		return nil, err
 	}
