@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -57,7 +58,14 @@ func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 	params.Headers = r.Header
 	params.ReadTime = graphql.TraceTiming{Start: start, End: graphql.Now()}
 
-	op, errs := exec.CreateOperationContext(ctx, params)
+	var op *graphql.OperationContext
+	var errs gqlerror.List
+	defer func() {
+		if p := recover(); p != nil {
+			a.recovered(ctx, p, op, exec)
+		}
+	}()
+	op, errs = exec.CreateOperationContext(ctx, params)
 	if errs != nil {
 		a.send(requestStatus(a.mediaType, errs), exec.DispatchError(graphql.WithOperationContext(ctx, op), errs))
 		return
@@ -71,8 +79,8 @@ func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 		a.refuse(http.StatusMethodNotAllowed, chat.CodeBadInput, "mutations need POST")
 		return
 	}
-	next, ctx := exec.DispatchOperation(ctx, op)
-	a.send(http.StatusOK, next(ctx))
+	next, opCtx := exec.DispatchOperation(ctx, op)
+	a.send(http.StatusOK, next(opCtx))
 }
 
 // read returns the operation that was asked for, or the status and the reason of a refusal. Nothing of the request is
@@ -176,6 +184,15 @@ func (a answer) refuse(status int, code chat.Code, message string) {
 	err := gqlerror.Errorf("%s", message)
 	errcode.Set(err, string(code))
 	a.send(status, &graphql.Response{Errors: gqlerror.List{err}})
+}
+
+// recovered answers after a panic outside of any resolver; those within one are the executor's.
+func (a answer) recovered(ctx context.Context, p any, op *graphql.OperationContext, exec graphql.GraphExecutor) {
+	if op == nil || p == http.ErrAbortHandler {
+		panic(p)
+	}
+	ctx = graphql.WithOperationContext(ctx, op)
+	a.send(http.StatusInternalServerError, exec.DispatchError(ctx, gqlerror.List{gqlerror.Wrap(op.RecoverFunc(ctx, p))}))
 }
 
 func (a answer) send(status int, resp *graphql.Response) {

@@ -120,6 +120,8 @@ func (w *weigher) field(f *ast.Field, parent *ast.Definition) weight {
 	switch {
 	case isIntrospection(f.Name):
 		sum.depth = 1
+	case parent != nil && strings.HasPrefix(parent.Name, "__"):
+		sum.depth = 0
 	case def == nil || typ == nil || !typ.IsCompositeType() || typ.Name == "PageInfo":
 	case isConnection(parent) && (f.Name == "nodes" || f.Name == "edges"):
 		sum.items = plus(1, below.objects)
