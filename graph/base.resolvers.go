@@ -7,14 +7,14 @@ package graph
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/parley-chat/parley/graph/generated"
 	"github.com/parley-chat/parley/internal/chat"
 )
 
 func (r *queryResolver) Cursor(ctx context.Context) (*chat.Cursor, error) {
-	panic(fmt.Errorf("not implemented: Cursor - cursor"))
+	c := r.cursor(appliedAt(ctx))
+	return &c, nil
 }
 
 func (r *Resolver) Mutation() generated.MutationResolver { return &mutationResolver{r} }

@@ -187,7 +187,9 @@ func (r *queryResolver) Conversations(ctx context.Context, first *int, after *st
 	if err != nil {
 		return nil, err
 	}
-	edges, nodes, info := connection(l, func(c string, n *chat.Conversation) model.ConversationEdge { return model.ConversationEdge{Cursor: c, Node: n} })
+	edges, nodes, info := connection(l, func(c string, n *chat.Conversation) model.ConversationEdge {
+		return model.ConversationEdge{Cursor: c, Node: n}
+	})
 	return &model.ConversationConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 

@@ -7,24 +7,24 @@ package graph
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/parley-chat/parley/graph/model"
 	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/transport/live"
 )
 
 func (r *subscriptionResolver) Events(ctx context.Context, after *chat.Cursor, types []chat.EventType) (<-chan model.Event, error) {
-	panic(fmt.Errorf("not implemented: Events - events"))
+	return live.Subscribe(ctx, after, r.wholeFeed(after), r.ofTypes(types))
 }
 
 func (r *subscriptionResolver) MessageAdded(ctx context.Context, conversationID chat.ID, after *chat.Cursor) (<-chan model.MessageEvent, error) {
-	panic(fmt.Errorf("not implemented: MessageAdded - messageAdded"))
+	return live.Subscribe(ctx, after, r.oneConversation(conversationID, after), only[model.MessageEvent](r.Resolver))
 }
 
 func (r *subscriptionResolver) FriendRequestUpdated(ctx context.Context, after *chat.Cursor) (<-chan model.FriendRequestEvent, error) {
-	panic(fmt.Errorf("not implemented: FriendRequestUpdated - friendRequestUpdated"))
+	return live.Subscribe(ctx, after, r.ownTopic, only[model.FriendRequestEvent](r.Resolver))
 }
 
 func (r *subscriptionResolver) ConversationUpdated(ctx context.Context, conversationID chat.ID, after *chat.Cursor) (<-chan model.ConversationEvent, error) {
-	panic(fmt.Errorf("not implemented: ConversationUpdated - conversationUpdated"))
+	return live.Subscribe(ctx, after, r.oneConversation(conversationID, after), only[model.ConversationEvent](r.Resolver))
 }

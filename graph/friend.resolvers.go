@@ -121,7 +121,9 @@ func (r *queryResolver) Friends(ctx context.Context, first *int, after *string, 
 	if err != nil {
 		return nil, err
 	}
-	edges, nodes, info := connection(l, func(c string, n *chat.Friendship) model.FriendshipEdge { return model.FriendshipEdge{Cursor: c, Node: n} })
+	edges, nodes, info := connection(l, func(c string, n *chat.Friendship) model.FriendshipEdge {
+		return model.FriendshipEdge{Cursor: c, Node: n}
+	})
 	return &model.FriendshipConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 
@@ -132,7 +134,9 @@ func (r *queryResolver) FriendRequests(ctx context.Context, direction model.Frie
 	if err != nil {
 		return nil, err
 	}
-	edges, nodes, info := connection(l, func(c string, n *chat.FriendRequest) model.FriendRequestEdge { return model.FriendRequestEdge{Cursor: c, Node: n} })
+	edges, nodes, info := connection(l, func(c string, n *chat.FriendRequest) model.FriendRequestEdge {
+		return model.FriendRequestEdge{Cursor: c, Node: n}
+	})
 	return &model.FriendRequestConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
 }
 

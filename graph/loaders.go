@@ -36,7 +36,25 @@ func (l loader[V]) Load(ctx context.Context, id chat.ID) (V, error) {
 	return v, err
 }
 
-type loadersKey struct{}
+type (
+	loadersKey struct{}
+	appliedKey struct{}
+)
+
+// Begin returns the context of an operation: a fresh set of loaders, and the position as of which it is read. An event's
+// execution has been given its set already.
+func (r *Resolver) Begin(ctx context.Context) context.Context {
+	if ctx.Value(loadersKey{}) != nil {
+		return ctx
+	}
+	return r.WithLoaders(context.WithValue(ctx, appliedKey{}, r.Applied()))
+}
+
+// appliedAt is the position as of which the operation is read: it was noted before anything else.
+func appliedAt(ctx context.Context) chat.Position {
+	p, _ := ctx.Value(appliedKey{}).(chat.Position)
+	return p
+}
 
 // WithLoaders returns a context with a fresh set of loaders.
 func (r *Resolver) WithLoaders(ctx context.Context) context.Context {

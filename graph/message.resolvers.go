@@ -7,7 +7,6 @@ package graph
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/parley-chat/parley/graph/generated"
 	"github.com/parley-chat/parley/graph/model"
@@ -15,23 +14,43 @@ import (
 )
 
 func (r *messageResolver) Conversation(ctx context.Context, obj *chat.Message) (*chat.Conversation, error) {
-	panic(fmt.Errorf("not implemented: Conversation - conversation"))
+	return r.loaders(ctx).Conversations.Load(ctx, obj.Conversation)
 }
 
 func (r *messageResolver) Sender(ctx context.Context, obj *chat.Message) (*chat.User, error) {
-	panic(fmt.Errorf("not implemented: Sender - sender"))
+	return r.loaders(ctx).Users.Load(ctx, obj.Sender)
 }
 
 func (r *mutationResolver) SendMessage(ctx context.Context, input model.SendMessageInput) (*model.SendMessagePayload, error) {
-	panic(fmt.Errorf("not implemented: SendMessage - sendMessage"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.Messages.Send(ctx, v, input.ConversationID, input.Body, input.ClientKey)
+	if err != nil {
+		return nil, err
+	}
+	return &model.SendMessagePayload{Cursor: r.cursor(m.Position), Message: &m}, nil
 }
 
 func (r *mutationResolver) MarkRead(ctx context.Context, input model.MarkReadInput) (*model.MarkReadPayload, error) {
-	panic(fmt.Errorf("not implemented: MarkRead - markRead"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	receipt, p, err := r.Messages.MarkRead(ctx, v, input.ConversationID, int64(input.Seq))
+	if err != nil {
+		return nil, err
+	}
+	c, err := r.loaders(ctx).Conversations.Load(ctx, input.ConversationID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.MarkReadPayload{Cursor: r.cursor(max(p, appliedAt(ctx))), Conversation: c, Receipt: &receipt}, nil
 }
 
 func (r *receiptResolver) User(ctx context.Context, obj *chat.Receipt) (*chat.User, error) {
-	panic(fmt.Errorf("not implemented: User - user"))
+	return r.loaders(ctx).Users.Load(ctx, obj.User)
 }
 
 func (r *Resolver) Message() generated.MessageResolver { return &messageResolver{r} }

@@ -7,33 +7,64 @@ package graph
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/parley-chat/parley/graph/generated"
 	"github.com/parley-chat/parley/graph/model"
 	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/transport/live"
 )
 
 func (r *mutationResolver) SetTyping(ctx context.Context, input model.SetTypingInput) (*model.SetTypingPayload, error) {
-	panic(fmt.Errorf("not implemented: SetTyping - setTyping"))
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	until, err := r.Presences.SetTyping(ctx, v, input.ConversationID, input.Typing)
+	if err != nil {
+		return nil, err
+	}
+	p := &model.SetTypingPayload{Cursor: r.cursor(appliedAt(ctx))}
+	if !until.IsZero() {
+		p.Until = &until
+	}
+	return p, nil
 }
 
 func (r *presenceResolver) User(ctx context.Context, obj *chat.Presence) (*chat.User, error) {
-	panic(fmt.Errorf("not implemented: User - user"))
+	return r.loaders(ctx).Users.Load(ctx, obj.User)
 }
 
 func (r *presenceResolver) Status(ctx context.Context, obj *chat.Presence) (model.PresenceStatus, error) {
-	panic(fmt.Errorf("not implemented: Status - status"))
+	if obj.Online {
+		return model.PresenceStatusOnline, nil
+	}
+	return model.PresenceStatusOffline, nil
 }
 
 func (r *subscriptionResolver) PresenceChanged(ctx context.Context, userIds []chat.ID) (<-chan *model.PresenceChanged, error) {
-	panic(fmt.Errorf("not implemented: PresenceChanged - presenceChanged"))
+	return live.Subscribe(ctx, nil, r.watch(userIds), presenceChanged)
 }
 
 func (r *subscriptionResolver) TypingChanged(ctx context.Context, conversationID chat.ID) (<-chan *model.TypingChanged, error) {
-	panic(fmt.Errorf("not implemented: TypingChanged - typingChanged"))
+	return live.Subscribe(ctx, nil, r.watchTyping(conversationID), typingChanged)
+}
+
+func (r *typingChangedResolver) Users(ctx context.Context, obj *model.TypingChanged) ([]chat.User, error) {
+	users := make([]chat.User, 0, len(obj.UserIDs))
+	found, err := r.loaders(ctx).Users.LoadAll(ctx, obj.UserIDs)
+	for _, u := range found {
+		if u != nil {
+			users = append(users, *u)
+		}
+	}
+	return users, err
 }
 
 func (r *Resolver) Presence() generated.PresenceResolver { return &presenceResolver{r} }
 
-type presenceResolver struct{ *Resolver }
+func (r *Resolver) TypingChanged() generated.TypingChangedResolver { return &typingChangedResolver{r} }
+
+type (
+	presenceResolver      struct{ *Resolver }
+	typingChangedResolver struct{ *Resolver }
+)

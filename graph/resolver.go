@@ -21,7 +21,8 @@ type Resolver struct {
 	Messages      *message.Service
 	Presences     *presence.Service
 	Feed          *feed.Service
-	Epoch         chat.Epoch // of this log's cursors
+	Epoch         chat.Epoch           // of this log's cursors
+	Applied       func() chat.Position // what this node has applied of the log
 }
 
 func (r *Resolver) cursor(p chat.Position) chat.Cursor {

@@ -22,6 +22,9 @@ type PresenceResolver interface {
 	User(ctx context.Context, obj *chat.Presence) (*chat.User, error)
 	Status(ctx context.Context, obj *chat.Presence) (model.PresenceStatus, error)
 }
+type TypingChangedResolver interface {
+	Users(ctx context.Context, obj *model.TypingChanged) ([]chat.User, error)
+}
 
 // endregion ************************** generated!.gotpl **************************
 
@@ -242,7 +245,7 @@ func (ec *executionContext) _TypingChanged_users(ctx context.Context, field grap
 			return ec.fieldContext_TypingChanged_users(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Users, nil
+			return ec.Resolvers.TypingChanged().Users(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []chat.User) graphql.Marshaler {
@@ -256,8 +259,8 @@ func (ec *executionContext) fieldContext_TypingChanged_users(_ context.Context, 
 	fc = &graphql.FieldContext{
 		Object:     "TypingChanged",
 		Field:      field,
-		IsMethod:   false,
-		IsResolver: false,
+		IsMethod:   true,
+		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_User(ctx, field)
 		},
@@ -533,13 +536,46 @@ func (ec *executionContext) _TypingChanged(ctx context.Context, sel ast.Selectio
 		case "conversationId":
 			out.Values[i] = ec._TypingChanged_conversationId(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "users":
-			out.Values[i] = ec._TypingChanged_users(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._TypingChanged_users(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
 			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

@@ -34,6 +34,7 @@ type ResolverRoot interface {
 	Receipt() ReceiptResolver
 	Session() SessionResolver
 	Subscription() SubscriptionResolver
+	TypingChanged() TypingChangedResolver
 	User() UserResolver
 }
 

@@ -823,14 +823,6 @@ type SignUpInput struct {
 type Subscription struct {
 }
 
-// Who is typing in a conversation now. Each item replaces the one before.
-type TypingChanged struct {
-	// Where.
-	ConversationID chat.ID `json:"conversationId"`
-	// Everybody who is typing now, in no particular order.
-	Users []chat.User `json:"users"`
-}
-
 // Whom to unblock.
 type UnblockUserInput struct {
 	// Another user.

@@ -122,3 +122,13 @@ type Span struct {
 
 // Covers says whether an event at p is within the span.
 func (s Span) Covers(p Position) bool { return p > s.From && (s.To == 0 || p <= s.To) }
+
+// Close is the event as it is delivered to somebody who is no longer in its conversation.
+func (e *Event) Close() *Event {
+	if e.Rows.Conversation == nil {
+		return e
+	}
+	closed, c := *e, e.Rows.Conversation.Close()
+	closed.Rows.Conversation = &c
+	return &closed
+}

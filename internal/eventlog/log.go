@@ -68,18 +68,22 @@ func New(c Config) *Log {
 	return &Log{cfg: c, wake: make(chan struct{}, 1), offered: map[chat.Position]*chat.Event{}, moved: make(chan struct{})}
 }
 
-// Start begins at the present end of the log.
-func (l *Log) Start(ctx context.Context) error {
+// Open finds the present end of the log: Applied and Epoch are known from then on.
+func (l *Log) Open(ctx context.Context) error {
 	epoch, head, _, err := l.cfg.Source.Bounds(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		l.epoch = epoch
+		l.applied.Store(int64(head))
 	}
-	l.epoch = epoch
-	l.applied.Store(int64(head))
+	return err
+}
+
+// Start begins to follow from there. The consumer is ready.
+func (l *Log) Start() {
+	var ctx context.Context
 	ctx, l.cancel = context.WithCancel(context.Background())
 	l.done = make(chan struct{})
 	go l.run(ctx)
-	return nil
 }
 
 // Stop ends following, and waits for it. It may be called twice, and without Start.
@@ -90,7 +94,7 @@ func (l *Log) Stop() {
 	}
 }
 
-// Epoch tells this log from others; known after Start.
+// Epoch tells this log from others; known after Open.
 func (l *Log) Epoch() chat.Epoch { return l.epoch }
 
 // Applied is the newest position that the consumer has been given.

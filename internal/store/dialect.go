@@ -64,8 +64,13 @@ func id(id chat.ID) any {
 	if id.IsZero() {
 		return nil
 	}
-	return id.UUID[:]
+	return bytes(id.UUID[:])
 }
+
+// bytes keeps gorm from expanding a slice that follows a parenthesis.
+type bytes []byte
+
+func (b bytes) Value() (driver.Value, error) { return []byte(b), nil }
 
 // position is a position as a parameter that is NULL when it is 0.
 func position(p chat.Position) any {

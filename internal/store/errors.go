@@ -57,6 +57,10 @@ func unavailable(err error) bool {
 		}
 		return false
 	}
+	var lite *sqlite3.Error // before net.Error, whose methods it has
+	if errors.As(err, &lite) {
+		return errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.IOERR) || errors.Is(err, sqlite3.BUSY)
+	}
 	var connect *pgconn.ConnectError
 	var network net.Error
 	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||

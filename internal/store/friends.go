@@ -14,7 +14,10 @@ func (tx *Tx) LockUsers(users ...chat.ID) ([]chat.ID, error) {
 	return list(tx.db, scanUserID, "SELECT id FROM users WHERE id"+tx.ids+"ORDER BY id"+tx.lock, tx.set(users))
 }
 
-func scanUserID(r rows) (u chat.ID, err error) { err = r.Scan(scanID(&u, chat.KindUser)); return u, err }
+func scanUserID(r rows) (u chat.ID, err error) {
+	err = r.Scan(scanID(&u, chat.KindUser))
+	return u, err
+}
 
 // order returns two ids, the lower first.
 func order(a, b chat.ID) (low, high chat.ID) {

@@ -95,3 +95,12 @@ func TestPositionsAreContiguous(t *testing.T) {
 		}
 	})
 }
+
+func TestCheckFindsNothingInAnEmptyStore(t *testing.T) {
+	t.Parallel()
+	testkit.Stores(t, func(t *testing.T, s *store.Store) {
+		if err := s.Check(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
