@@ -64,13 +64,13 @@ func id(id chat.ID) any {
 	if id.IsZero() {
 		return nil
 	}
-	return bytes(id.UUID[:])
+	return binary16(id.UUID[:])
 }
 
-// bytes keeps gorm from expanding a slice that follows a parenthesis.
-type bytes []byte
+// binary16 keeps gorm from expanding a slice that follows a parenthesis.
+type binary16 []byte
 
-func (b bytes) Value() (driver.Value, error) { return []byte(b), nil }
+func (b binary16) Value() (driver.Value, error) { return []byte(b), nil }
 
 // position is a position as a parameter that is NULL when it is 0.
 func position(p chat.Position) any {
