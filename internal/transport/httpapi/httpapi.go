@@ -71,7 +71,7 @@ func New(c Config) (http.Handler, error) {
 		AllowOriginRequestFunc: origins.allows,
 		AllowedMethods:         []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders:         []string{"Accept", "Authorization", "Content-Type", "Apollo-Require-Preflight", "X-Apollo-Operation-Name", requestHeader},
-		ExposedHeaders:         []string{requestHeader, "Retry-After"},
+		ExposedHeaders:         []string{requestHeader},
 		AllowCredentials:       true,
 		MaxAge:                 600,
 	})
