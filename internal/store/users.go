@@ -120,7 +120,10 @@ func (tx *Tx) SetPasswordHash(user chat.ID, hash string) error {
 	return err
 }
 
-// SetLastSeen notes when users were last connected.
+// SetLastSeen notes when users were last connected; an earlier time than the known one changes nothing. It is no event.
 func (s *Store) SetLastSeen(ctx context.Context, users []chat.ID, at time.Time) error {
-	return translate(s.write.WithContext(ctx).Exec("UPDATE users SET last_seen_at = ? WHERE id"+s.ids, s.at(at), s.set(users)).Error)
+	t := s.at(Micros(at))
+	r := reader{s.write.WithContext(ctx), s.dialect}
+	_, err := r.exec("UPDATE users SET last_seen_at = ? WHERE id"+s.ids+"AND (last_seen_at IS NULL OR last_seen_at < ?)", t, s.set(users), t)
+	return translate(err)
 }
