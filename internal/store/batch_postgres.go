@@ -47,7 +47,8 @@ const sendSQL = `WITH r AS MATERIALIZED (
   SELECT h.position + back, 2, conversation_id, 'MESSAGE_ADDED', sender_id, id, seq, at FROM fresh, h ORDER BY id
 )
 SELECT r.id, coalesce(r.old_id, f.id), coalesce(r.old_seq, f.seq), coalesce(r.old_position, h.position + f.back),
-  coalesce(r.old_at, f.at), r.same, r.member, coalesce(r.silent, false), s.username, s.display_name, s.bio, s.created_at
+  coalesce(r.old_at, f.at), r.same, r.member, coalesce(r.silent, false),
+  coalesce(s.username, ''), coalesce(s.display_name, ''), coalesce(s.bio, ''), coalesce(s.created_at, $6)
 FROM r LEFT JOIN fresh f ON f.id = r.id LEFT JOIN h ON true LEFT JOIN users s ON s.id = r.sender_id`
 
 // readSQL moves read marks forward.
