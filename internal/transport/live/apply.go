@@ -1,0 +1,291 @@
+package live
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/transport/socket"
+)
+
+// unit is one execution that a batch needs.
+type unit struct {
+	g      *group
+	e      *chat.Event
+	closed bool
+	viewer *chat.Viewer
+	out    *rendering
+	done   chan struct{} // nil when the batch has one unit
+}
+
+// step is what happens to the sockets for an event, in the order in which it was found. At most one of the fields but
+// unit is set, besides room and member together.
+type step struct {
+	kind   stepKind
+	unit   *unit
+	room   *room
+	member *member
+	conn   Conn
+}
+
+type stepKind uint8
+
+const (
+	stepPush   stepKind = iota // to a room
+	stepSend                   // to one listener
+	stepAdd                    // a listener to a room
+	stepRemove                 // a listener from a room
+	stepFinish                 // completes a listener
+	stepRevoke                 // closes a connection
+)
+
+// plan collects what a batch leads to, while Live.mu is held.
+type plan struct {
+	units []*unit
+	steps []step
+}
+
+func (p *plan) unit(g *group, e *chat.Event, closed bool, viewer *chat.Viewer) *unit {
+	u := &unit{g: g, e: e, closed: closed, viewer: viewer}
+	p.units = append(p.units, u)
+	return u
+}
+
+// Apply takes the next events of the log, in order and without a gap, filled. It returns when they have been handed to
+// the sockets' writers; it does not wait for any socket.
+func (l *Live) Apply(events []*chat.Event) {
+	if len(events) == 0 {
+		return
+	}
+	l.applying.Lock()
+	defer l.applying.Unlock()
+	var p plan
+	l.mu.Lock()
+	l.base, l.inFlight = events[0].Position-1, events
+	for _, e := range events {
+		l.plan(&p, e)
+		l.applied = e.Position
+	}
+	l.mu.Unlock()
+	l.carryOut(&p)
+	// inFlight stays: the log counts the batch as applied only after this returns, and whoever catches up before that
+	// takes it from here.
+}
+
+// plan finds out what e means for whom, and lets memberships change at its position. l.mu is held.
+func (l *Live) plan(p *plan, e *chat.Event) {
+	if changesMembers(e) {
+		for m := range l.joining {
+			m.changes = append(m.changes, e)
+		}
+		l.beginSpans(p, e)
+		if e.Type == chat.MemberRemoved || e.Type == chat.MemberLeft {
+			l.endSpans(p, e, e.Subject)
+		}
+	}
+	l.broadcast(p, e)
+	switch e.Type {
+	case chat.ConversationDeleted:
+		l.endAll(p, e)
+	case chat.FriendshipMade, chat.FriendshipEnded:
+		for m := range l.joining {
+			m.changes = append(m.changes, e)
+		}
+		l.befriend(e)
+	case chat.SessionEnded:
+		for _, c := range l.endSession(e.Subject) {
+			p.steps = append(p.steps, step{kind: stepRevoke, conn: c})
+		}
+	}
+}
+
+// broadcast goes to everybody who listens to e's topic: one execution for each group, or for each viewer where the
+// group's selection depends on one.
+func (l *Live) broadcast(p *plan, e *chat.Event) {
+	closed := e.Type == chat.ConversationDeleted
+	for g, r := range l.topics[e.Topic] {
+		if !g.shape.viewer[l.cfg.RootType(e.Type)] {
+			p.steps = append(p.steps, step{kind: stepPush, room: r, unit: p.unit(g, e, closed, nil)})
+			continue
+		}
+		units := map[chat.Viewer]*unit{}
+		for m := range r.members {
+			u := units[m.viewer]
+			if u == nil {
+				u = p.unit(g, e, closed, &m.viewer)
+				units[m.viewer] = u
+			}
+			p.steps = append(p.steps, step{kind: stepSend, member: m, unit: u})
+		}
+	}
+}
+
+// beginSpans lets feeds hear a conversation from e on: those of everybody who joined with it.
+func (l *Live) beginSpans(p *plan, e *chat.Event) {
+	users := e.Detail.Members
+	if e.Type == chat.MemberAdded {
+		users = []chat.ID{e.Subject}
+	}
+	for _, u := range users {
+		if !begins(e, u) {
+			continue
+		}
+		for m := range l.viewers[u] {
+			if m.g == nil || m.follow != FollowMemberships {
+				continue
+			}
+			m.spans = fold(m.spans, e, u, true)
+			m.version++
+			if l.listen(m, e.Topic) {
+				p.steps = append(p.steps, step{kind: stepAdd, room: l.topics[e.Topic][m.g], member: m})
+			}
+		}
+	}
+}
+
+// endSpans takes a user's listeners off a conversation. Each gets e as its last event, with the conversation closed.
+func (l *Live) endSpans(p *plan, e *chat.Event, user chat.ID) {
+	for m := range l.viewers[user] {
+		if m.g == nil || (m.follow != FollowMemberships && m.follow != FollowConversation) {
+			continue
+		}
+		if m.follow == FollowConversation && m.conversation == e.Topic.ID {
+			m.endAt = e.Position
+		}
+		if !m.durable() {
+			if m.endAt == e.Position {
+				p.steps = append(p.steps, step{kind: stepFinish, member: m})
+			}
+			continue
+		}
+		_, covered := covering(m.spans, e)
+		m.spans = fold(m.spans, e, user, false)
+		m.version++
+		if r := l.topics[e.Topic][m.g]; r != nil && l.unlisten(m, e.Topic) {
+			p.steps = append(p.steps, step{kind: stepRemove, room: r, member: m})
+		}
+		if covered {
+			p.steps = append(p.steps, step{kind: stepSend, member: m, unit: p.unit(m.g, e, true, m.audience(l.cfg.RootType(e.Type)))})
+		}
+		if m.endAt == e.Position {
+			p.steps = append(p.steps, step{kind: stepFinish, member: m})
+		}
+	}
+}
+
+// endAll ends everybody's span of a conversation that is gone. They have got e already.
+func (l *Live) endAll(p *plan, e *chat.Event) {
+	for _, r := range l.topics[e.Topic] {
+		for m := range r.members {
+			m.spans = fold(m.spans, e, m.viewer.User, false)
+			m.version++
+			l.unlisten(m, e.Topic)
+			p.steps = append(p.steps, step{kind: stepRemove, room: r, member: m})
+			if m.follow == FollowConversation {
+				m.endAt = e.Position
+				p.steps = append(p.steps, step{kind: stepFinish, member: m})
+			}
+		}
+	}
+	for _, r := range l.topics[chat.TypingTopic(e.Topic.ID)] {
+		for m := range r.members {
+			m.endAt = e.Position
+			p.steps = append(p.steps, step{kind: stepFinish, member: m})
+		}
+	}
+}
+
+// befriend changes whose presence the user's listeners hear.
+func (l *Live) befriend(e *chat.Event) {
+	for m := range l.viewers[e.Topic.ID] {
+		if m.g != nil && m.follow == FollowFriends {
+			l.refriend(m, e)
+		}
+	}
+}
+
+func (l *Live) refriend(m *member, e *chat.Event) {
+	t := chat.PresenceTopic(e.Subject)
+	if e.Type == chat.FriendshipEnded {
+		if r := l.topics[t][m.g]; r != nil && l.unlisten(m, t) {
+			r.Remove(m.stream)
+		}
+		return
+	}
+	if m.wants(e.Subject) && l.listen(m, t) {
+		l.topics[t][m.g].Add(m.stream)
+		m.stream.Refresh() // the newcomer's presence is told by a new snapshot
+	}
+}
+
+// carryOut executes the units, several at a time, and posts the steps in order, each as soon as its execution is done.
+func (l *Live) carryOut(p *plan) {
+	sockets := l.cfg.Sockets
+	var pool sync.WaitGroup
+	if len(p.units) > 1 {
+		for _, u := range p.units {
+			u.done = make(chan struct{})
+		}
+		var next atomic.Int64
+		for range min(runtime.GOMAXPROCS(0), len(p.units)) {
+			pool.Go(func() {
+				for i := next.Add(1) - 1; int(i) < len(p.units); i = next.Add(1) - 1 {
+					u := p.units[i]
+					u.out = l.render(u.g, u.e, u.closed, u.viewer)
+					close(u.done)
+				}
+			})
+		}
+	}
+	for i := range p.steps {
+		st := &p.steps[i]
+		if u := st.unit; u != nil {
+			switch {
+			case u.done == nil && u.out == nil:
+				u.out = l.render(u.g, u.e, u.closed, u.viewer)
+			case u.done != nil:
+				select {
+				case <-u.done:
+				default:
+					sockets.Ring() // what is ready need not wait for this one
+					<-u.done
+				}
+			}
+		}
+		post(sockets, st)
+	}
+	pool.Wait()
+	sockets.Ring()
+}
+
+func post(sockets *socket.Engine, st *step) {
+	switch st.kind {
+	case stepAdd:
+		st.room.Add(st.member.stream)
+	case stepRemove:
+		st.room.Remove(st.member.stream)
+	case stepFinish:
+		if st.member.durable() {
+			st.member.stream.Finish()
+		} else {
+			st.member.stream.Complete()
+		}
+	case stepRevoke:
+		st.conn.Revoke()
+	case stepPush:
+		switch out := st.unit.out; {
+		case out.unavailable:
+			sockets.Retreat(st.room.Room)
+		case out.frame != nil:
+			sockets.Push(st.room.Room, out.frame)
+		}
+	case stepSend:
+		switch out := st.unit.out; {
+		case out.unavailable:
+			st.member.stream.Retreat()
+		case out.frame != nil:
+			st.member.stream.Push(out.frame)
+		}
+	}
+}

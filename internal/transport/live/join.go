@@ -1,0 +1,319 @@
+package live
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/transport/socket"
+)
+
+// member is one listener: one operation of one socket. What is below "guarded" is guarded by Live.mu.
+type member struct {
+	l        *Live
+	stream   *socket.Stream
+	viewer   chat.Viewer
+	onEnded  func()
+	snapshot func(context.Context) (*chat.Event, error)
+	retries  int // only touched by the one goroutine that catches up
+
+	// guarded:
+	g            *group // nil while it is joining
+	spans        []chat.Span
+	version      int // of spans
+	topics       []chat.Topic
+	follow       Follow
+	only         []chat.ID
+	conversation chat.ID       // of FollowConversation
+	endAt        chat.Position // complete after this; 0: goes on
+	changes      []*chat.Event // what happened while it was joining
+	left         bool
+}
+
+// durable says whether it listens to the log.
+func (m *member) durable() bool { return m.snapshot == nil }
+
+// wants says whether a friend's presence is asked for.
+func (m *member) wants(friend chat.ID) bool { return m.only == nil || slices.Contains(m.only, friend) }
+
+// audience is the viewer when an event's execution depends on one.
+func (m *member) audience(rootType string) *chat.Viewer {
+	if m.g.shape.viewer[rootType] {
+		return &m.viewer
+	}
+	return nil
+}
+
+// Ended is called by a shard when the last message goes out.
+func (m *member) Ended() {
+	m.onEnded()
+	m.l.do(func() { m.l.leave(m) })
+}
+
+// Listener is an operation that was joined.
+type Listener struct{ m *member }
+
+// Cancel ends the operation without another message: its id is free when Cancel returns.
+func (s *Listener) Cancel() {
+	s.m.stream.Cancel()
+	s.m.l.leave(s.m)
+}
+
+// Target is where a listener's messages go.
+type Target struct {
+	Socket  *socket.Socket
+	ID      string // as the framing writes it
+	Framing socket.Framing
+	Ended   func() // called when the last message is about to be written; must not wait
+	// ReadOnly refuses mutations.
+	ReadOnly bool
+}
+
+const reachTimeout = 5 * time.Second
+
+// Join runs a subscription's resolver for one listener (whose viewer is in ctx) and delivers to the target from then on.
+// The errors are presented already.
+func (l *Live) Join(ctx context.Context, oc *graphql.OperationContext, to Target) (*Listener, gqlerror.List) {
+	fail := func(err error) (*Listener, gqlerror.List) {
+		ctx := graphql.WithOperationContext(ctx, oc)
+		return nil, l.executor().DispatchError(ctx, gqlerror.List{gqlerror.WrapIfUnwrapped(err)}).Errors
+	}
+	sh, err := l.shape(ctx, oc)
+	if err != nil {
+		return fail(err)
+	}
+	key, err := sh.key(oc)
+	if err != nil {
+		return fail(err)
+	}
+	m := &member{l: l, onEnded: to.Ended}
+	m.viewer, _ = chat.ViewerFrom(ctx)
+	m.stream = socket.NewStream(to.Socket, to.ID, to.Framing, m)
+	l.beginJoin(m)
+
+	j := &joining{}
+	if errs := l.admit(ctx, oc, j); len(errs) > 0 {
+		l.leave(m)
+		return nil, errs
+	}
+	if !j.admitted {
+		l.leave(m)
+		return fail(errTransport)
+	}
+	m.snapshot = j.admission.Snapshot
+	if j.after != nil {
+		if err := l.reach(ctx, *j.after); err != nil {
+			l.leave(m)
+			return fail(err)
+		}
+	}
+	at, ok := l.register(m, j, key, sh, oc)
+	switch {
+	case !ok: // the socket closed, or the server stops
+		l.leave(m)
+	case !m.durable():
+		l.do(func() { m.Behind(0, false) })
+	case j.after != nil:
+		l.do(func() { m.Behind(int64(j.after.Position), false) })
+	default:
+		r := l.greeting(m, at)
+		m.stream.Catch(socket.Chunk{Through: int64(at), Final: !r.unavailable, Greeting: r.frame, End: l.over(m, at)})
+	}
+	return &Listener{m}, nil
+}
+
+func (l *Live) shape(ctx context.Context, oc *graphql.OperationContext) (*shape, error) {
+	k := oc.OperationName + "\x00" + oc.RawQuery
+	if s, ok := l.shapes.Get(ctx, k); ok {
+		return s, nil
+	}
+	if oc.Operation.Operation != ast.Subscription {
+		return nil, errTransport
+	}
+	s, err := shapeOf(l.cfg.Schema, oc.Operation)
+	if err == nil {
+		l.shapes.Add(ctx, k, s)
+	}
+	return s, err
+}
+
+// beginJoin makes the listener known, so that what changes for it while it is being admitted is kept.
+func (l *Live) beginJoin(m *member) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.joining[m] = struct{}{}
+	ms := l.viewers[m.viewer.User]
+	if ms == nil {
+		ms = map[*member]struct{}{}
+		l.viewers[m.viewer.User] = ms
+	}
+	ms[m] = struct{}{}
+	l.listeners++
+}
+
+func (l *Live) admit(ctx context.Context, oc *graphql.OperationContext, j *joining) (errs gqlerror.List) {
+	exec := l.executor()
+	defer func() {
+		if p := recover(); p != nil {
+			errs = l.panicked(exec, ctx, oc, p).Errors
+		}
+	}()
+	responses, rctx := exec.DispatchOperation(context.WithValue(ctx, phaseKey{}, j), oc)
+	if resp := responses(rctx); resp != nil {
+		return resp.Errors
+	}
+	return nil
+}
+
+// reach checks a cursor, and waits for one that another node handed out a moment ago.
+func (l *Live) reach(ctx context.Context, c chat.Cursor) error {
+	if c.Epoch != l.cfg.Log.Epoch() {
+		return chat.ErrInvalidCursor
+	}
+	if c.Position <= l.Applied() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	return l.cfg.Log.Reached(ctx, c.Position)
+}
+
+// register puts the listener into its rooms, and says up to where events have been applied.
+func (l *Live) register(m *member, j *joining, key string, sh *shape, oc *graphql.OperationContext) (chat.Position, bool) {
+	a := j.admission
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.joining, m)
+	if m.left || l.state != 1 || m.stream.Gone() {
+		return 0, false
+	}
+	m.spans, m.follow, m.only, m.topics = a.Spans, a.Follow, a.Only, nil
+	switch {
+	case m.follow != FollowConversation:
+	case len(a.Spans) > 0:
+		m.conversation = a.Spans[0].Topic.ID
+	case len(a.Topics) > 0:
+		m.conversation = a.Topics[0].ID
+	}
+	for _, e := range m.changes {
+		m.spans = fold(m.spans, e, m.viewer.User, m.follow == FollowMemberships)
+		if m.follow == FollowConversation && e.Topic == chat.ConversationTopic(m.conversation) && ends(e, m.viewer.User) {
+			m.endAt = e.Position
+		}
+	}
+	if m.follow == FollowConversation {
+		for _, s := range m.spans { // the database knew already that the membership ends
+			if s.To != 0 && m.endAt == 0 {
+				m.endAt = s.To
+			}
+		}
+	}
+	g := l.groups[key]
+	if g == nil {
+		g = newGroup(key, sh, oc)
+		l.groups[key] = g
+	}
+	g.members++
+	m.g = g
+	for _, s := range m.spans {
+		if hears(m.spans, s.Topic, l.applied) && l.listen(m, s.Topic) {
+			l.topics[s.Topic][g].Add(m.stream)
+		}
+	}
+	for _, t := range a.Topics {
+		if l.listen(m, t) {
+			l.topics[t][g].Add(m.stream)
+		}
+	}
+	for _, e := range m.changes {
+		if m.follow == FollowFriends && e.Topic == chat.UserTopic(m.viewer.User) && (e.Type == chat.FriendshipMade || e.Type == chat.FriendshipEnded) {
+			l.refriend(m, e)
+		}
+	}
+	m.changes = nil
+	if m.durable() && j.after == nil {
+		m.stream.Hold()
+	}
+	return l.applied, true
+}
+
+// over says whether the listener is complete at a position.
+func (l *Live) over(m *member, at chat.Position) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return m.endAt != 0 && m.endAt <= at
+}
+
+// listen puts a listener into a topic's room for its group; false: it is in it. l.mu is held, and the caller tells the
+// shard.
+func (l *Live) listen(m *member, t chat.Topic) bool {
+	if slices.Contains(m.topics, t) {
+		return false
+	}
+	rs := l.topics[t]
+	if rs == nil {
+		rs = map[*group]*room{}
+		l.topics[t] = rs
+	}
+	r := rs[m.g]
+	if r == nil {
+		r = &room{l.cfg.Sockets.NewRoom(), map[*member]struct{}{}}
+		rs[m.g] = r
+	}
+	r.members[m] = struct{}{}
+	m.topics = append(m.topics, t)
+	return true
+}
+
+// unlisten takes a listener out of a topic's room; false: it is not in it. l.mu is held, and the caller tells the shard.
+func (l *Live) unlisten(m *member, t chat.Topic) bool {
+	i := slices.Index(m.topics, t)
+	if i < 0 {
+		return false
+	}
+	m.topics[i] = m.topics[len(m.topics)-1]
+	m.topics = m.topics[:len(m.topics)-1]
+	rs := l.topics[t]
+	r := rs[m.g]
+	delete(r.members, m)
+	if len(r.members) == 0 {
+		delete(rs, m.g)
+		if len(rs) == 0 {
+			delete(l.topics, t)
+		}
+	}
+	return true
+}
+
+// leave forgets a listener. It may be called more than once.
+func (l *Live) leave(m *member) {
+	m.stream.Cancel()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m.left {
+		return
+	}
+	m.left = true
+	l.listeners--
+	delete(l.joining, m)
+	ms := l.viewers[m.viewer.User]
+	if delete(ms, m); len(ms) == 0 {
+		delete(l.viewers, m.viewer.User)
+	}
+	if m.g == nil {
+		return
+	}
+	for _, t := range slices.Clone(m.topics) {
+		r := l.topics[t][m.g]
+		l.unlisten(m, t)
+		r.Drop(m.stream)
+	}
+	if m.g.members--; m.g.members == 0 {
+		delete(l.groups, m.g.key)
+	}
+}

@@ -1,0 +1,127 @@
+package socket
+
+import (
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// poller watches all sockets for input with one goroutine. Its own epoll descriptor waits in the Go runtime's poller, so
+// that no thread is held; the sockets stay net.Conns.
+type poller struct {
+	file *os.File
+	ep   syscall.RawConn
+	epfd int
+
+	mu    sync.RWMutex
+	socks []*Socket // by descriptor
+	gen   int32     // tells a socket from an earlier one with the same descriptor
+}
+
+const readable = syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
+
+func newPoller() *poller {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil
+	}
+	if syscall.SetNonblock(fd, true) != nil {
+		_ = syscall.Close(fd)
+		return nil
+	}
+	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), epfd: fd}
+	if p.ep, err = p.file.SyscallConn(); err != nil {
+		_ = p.file.Close()
+		return nil
+	}
+	return p
+}
+
+func (p *poller) stop() { _ = p.file.Close() }
+
+// add watches a socket; false: it needs a goroutine of its own.
+func (p *poller) add(s *Socket) bool {
+	var err error
+	cerr := s.rc.Control(func(fd uintptr) {
+		p.mu.Lock()
+		for len(p.socks) <= int(fd) {
+			p.socks = append(p.socks, nil)
+		}
+		p.gen++
+		s.fd, s.gen, p.socks[fd] = int32(fd), p.gen, s
+		p.mu.Unlock()
+		err = p.arm(s, syscall.EPOLL_CTL_ADD)
+	})
+	return cerr == nil && err == nil
+}
+
+func (p *poller) arm(s *Socket, op int) error {
+	return syscall.EpollCtl(p.epfd, op, int(s.fd), &syscall.EpollEvent{Events: readable, Fd: s.fd, Pad: s.gen})
+}
+
+func (p *poller) remove(s *Socket) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if int(s.fd) < len(p.socks) && p.socks[s.fd] == s {
+		p.socks[s.fd] = nil
+	}
+}
+
+func (p *poller) run() {
+	events := make([]syscall.EpollEvent, 256)
+	for {
+		n := 0
+		if p.ep.Read(func(fd uintptr) bool {
+			n, _ = syscall.EpollWait(int(fd), events, 0)
+			return n > 0
+		}) != nil {
+			return
+		}
+		for _, e := range events[:n] {
+			p.mu.RLock()
+			s := p.socks[e.Fd]
+			p.mu.RUnlock()
+			if s != nil && s.gen == e.Pad {
+				s.e.do(func() { p.serve(s) }) // one at a time for each socket: one-shot
+			}
+		}
+	}
+}
+
+// serve reads what is there, has it handled in order, and arms the socket again.
+func (p *poller) serve(s *Socket) {
+	b := buffers.Get().(*[]byte)
+	defer buffers.Put(b)
+	for more := true; more; {
+		var n int
+		var err error
+		if e := s.rc.Read(func(fd uintptr) bool { n, more, err = readNow(fd, *b); return true }); e != nil || err != nil {
+			s.Kill()
+			return
+		}
+		if n > 0 {
+			s.input((*b)[:n])
+		}
+	}
+	// Control keeps the descriptor from being used anew while it is armed.
+	if s.rc.Control(func(uintptr) { _ = p.arm(s, syscall.EPOLL_CTL_MOD) }) != nil {
+		s.Kill()
+	}
+}
+
+// readNow takes what is there, without waiting. more: there may be more.
+func readNow(fd uintptr, b []byte) (n int, more bool, err error) {
+	for {
+		n, err = syscall.Read(int(fd), b)
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return 0, false, nil
+		case err == nil && n == 0:
+			return 0, false, net.ErrClosed
+		default:
+			return n, n == len(b), err
+		}
+	}
+}

@@ -1,0 +1,523 @@
+package socket
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+type op uint8
+
+const (
+	opPush op = iota
+	opRetreat
+	opAdd
+	opRemove
+	opDrop
+	opHold
+	opChunk
+	opSnapshot
+	opRefresh
+	opFinish
+	opReply
+	opComplete
+	opFail
+	opRaw
+	opLast
+	opRevoke
+	opKill
+	opLinger
+	opUnpark
+)
+
+// command is something for a shard to do, in order.
+type command struct {
+	op    op
+	fail  bool // opUnpark: the write failed
+	room  *Room
+	to    *Stream
+	sock  *Socket
+	frame *Frame
+	chunk *Chunk
+	bytes []byte
+	n     int
+}
+
+type itemKind uint8
+
+const (
+	itemNext itemKind = iota
+	itemError
+	itemComplete
+	itemRaw
+	itemLast
+)
+
+type item struct {
+	kind itemKind
+	s    *Stream
+	f    *Frame
+}
+
+const overhead = 64 // what an envelope may add to a payload, for the queue's bound
+
+// shard is the only writer of its sockets and the only owner of their queues.
+type shard struct {
+	e *Engine
+	i int
+
+	mu   sync.Mutex
+	cmds []command
+
+	bell chan struct{}
+
+	deliveries, writes, behind atomic.Int64
+
+	dirty []*Socket
+	spare [][]item // queues of idle sockets
+	prev  []item   // what buf holds
+	sent  int      // how many next frames buf holds
+	buf   []byte
+	n     int
+	err   error
+	write func(fd uintptr) bool
+}
+
+func newShard(e *Engine, i int) *shard {
+	sh := &shard{e: e, i: i, bell: make(chan struct{}, 1)}
+	sh.write = func(fd uintptr) bool { sh.n, sh.err = writeNow(fd, sh.buf); return true } // never waits
+	return sh
+}
+
+func (sh *shard) post(c command) {
+	sh.mu.Lock()
+	sh.cmds = append(sh.cmds, c)
+	sh.mu.Unlock()
+}
+
+func (sh *shard) postRing(c command) { sh.post(c); sh.ring() }
+
+func (sh *shard) ring() {
+	select {
+	case sh.bell <- struct{}{}:
+	default:
+	}
+}
+
+func (sh *shard) run() {
+	var cmds []command
+	for {
+		select {
+		case <-sh.e.shutdown:
+			return
+		case <-sh.bell:
+		}
+		sh.mu.Lock()
+		cmds, sh.cmds = sh.cmds, cmds[:0]
+		sh.mu.Unlock()
+		for i := range cmds {
+			sh.carryOut(&cmds[i])
+		}
+		clear(cmds)
+		if cap(cmds) > 1<<14 {
+			cmds = nil
+		}
+		for i := 0; i < len(sh.dirty); i++ {
+			sh.flush(sh.dirty[i])
+			sh.dirty[i] = nil
+		}
+		sh.dirty = sh.dirty[:0]
+		clear(sh.prev)
+		sh.prev = sh.prev[:0]
+		if cap(sh.buf) > 1<<20 {
+			sh.buf = nil
+		}
+	}
+}
+
+func (sh *shard) carryOut(c *command) {
+	switch c.op {
+	case opPush:
+		if c.to != nil {
+			sh.deliver(c.to, c.frame)
+			return
+		}
+		for _, s := range c.room.lists[sh.i].streams {
+			sh.deliver(s, c.frame)
+		}
+	case opRetreat:
+		if c.to != nil {
+			sh.retreat(c.to)
+			return
+		}
+		for _, s := range c.room.lists[sh.i].streams {
+			sh.retreat(s)
+		}
+	case opAdd, opRemove, opDrop:
+		c.room.lists[sh.i].change(c.op, c.to)
+	case opHold:
+		if s := c.to; s.mode == waiting {
+			s.mode = holding
+		}
+	case opChunk:
+		sh.chunk(c.to, c.chunk)
+	case opSnapshot:
+		sh.snapshot(c.to, c.frame)
+	case opRefresh:
+		if s := c.to; s.mode == live {
+			s.mode, s.missed = waiting, false
+			sh.ask(s)
+		} else {
+			s.missed = true
+		}
+	case opFinish:
+		switch s := c.to; s.mode {
+		case holding:
+			s.hold = append(s.hold, held{end: true})
+		case live:
+			sh.end(s, itemComplete, nil)
+		}
+	case opReply:
+		sh.queue(c.to.sock, item{itemNext, c.to, c.frame})
+	case opComplete:
+		sh.end(c.to, itemComplete, nil)
+	case opFail:
+		sh.end(c.to, itemError, c.frame)
+	case opRaw:
+		sh.queue(c.sock, item{kind: itemRaw, f: &Frame{Payload: c.bytes}})
+	case opLast:
+		sh.queue(c.sock, item{kind: itemLast, f: &Frame{Payload: c.bytes}})
+	case opRevoke:
+		if c.sock.parked {
+			sh.kill(c.sock)
+			return
+		}
+		for _, it := range c.sock.items {
+			if it.kind == itemError || it.kind == itemComplete {
+				it.s.owner.Ended()
+			}
+		}
+		clear(c.sock.items)
+		c.sock.items, c.sock.queued = c.sock.items[:0], 0
+		sh.queue(c.sock, item{kind: itemLast, f: &Frame{Payload: c.bytes}})
+	case opKill:
+		sh.kill(c.sock)
+	case opLinger:
+		if c.sock.last && !c.sock.parked {
+			sh.kill(c.sock)
+		}
+	case opUnpark:
+		sh.unpark(c)
+	}
+}
+
+func (l *list) change(o op, s *Stream) {
+	switch o {
+	case opAdd:
+		if !s.gone.Load() {
+			l.streams = append(l.streams, s)
+		}
+	case opRemove:
+		for i := len(l.streams) - 1; i >= 0; i-- {
+			if l.streams[i] == s {
+				n := len(l.streams) - 1
+				l.streams[i], l.streams[n] = l.streams[n], nil
+				l.streams = l.streams[:n]
+				return
+			}
+		}
+	case opDrop:
+		if l.dropped++; l.dropped*2 < len(l.streams) {
+			return
+		}
+		l.dropped = 0
+		kept := l.streams[:0]
+		for _, s := range l.streams {
+			if !s.gone.Load() {
+				kept = append(kept, s)
+			}
+		}
+		clear(l.streams[len(kept):])
+		l.streams = kept
+	}
+}
+
+func (sh *shard) full(s *Socket) bool { return s.queued > sh.e.cfg.MaxQueued }
+
+func (sh *shard) deliver(s *Stream, f *Frame) {
+	if s.ended || s.Gone() || s.sock.last {
+		return
+	}
+	switch {
+	case s.mode == waiting:
+		s.missed = true
+	case f.Pos != 0 && f.Pos <= s.last:
+	case s.mode == holding && len(s.hold) < maxHeld:
+		s.hold = append(s.hold, held{f: f})
+	case s.mode == holding:
+		s.mode, s.hold = waiting, nil
+	case sh.full(s.sock):
+		sh.fallBack(s)
+	default:
+		if f.Pos != 0 {
+			s.last = f.Pos
+		}
+		sh.queue(s.sock, item{itemNext, s, f})
+	}
+}
+
+// fallBack: served by its owner when the socket has drained.
+func (sh *shard) fallBack(s *Stream) {
+	sh.behind.Add(1)
+	s.mode, s.hold, s.missed = waiting, nil, false
+	s.sock.late = append(s.sock.late, s)
+}
+
+func (sh *shard) retreat(s *Stream) {
+	switch {
+	case s.ended || s.Gone():
+	case s.mode == live:
+		sh.behind.Add(1)
+		s.mode = waiting
+		sh.ask(s)
+	case s.mode == holding:
+		s.mode, s.hold = waiting, nil // the last chunk finds that it is not
+	}
+}
+
+func (sh *shard) ask(s *Stream) {
+	last, greeted := s.last, s.greeted
+	sh.e.do(func() {
+		if !s.Gone() {
+			s.owner.Behind(last, greeted)
+		}
+	})
+}
+
+func (sh *shard) chunk(s *Stream, c *Chunk) {
+	if s.ended || s.Gone() || s.sock.last {
+		return
+	}
+	for _, f := range c.Frames {
+		if f.Pos <= s.last {
+			continue
+		}
+		if sh.full(s.sock) {
+			sh.fallBack(s)
+			return
+		}
+		s.last = f.Pos
+		sh.queue(s.sock, item{itemNext, s, f})
+	}
+	s.last = max(s.last, c.Through)
+	if c.Greeting != nil && !s.greeted {
+		s.greeted = true
+		sh.queue(s.sock, item{itemNext, s, c.Greeting})
+	}
+	switch {
+	case c.End:
+		sh.end(s, itemComplete, nil)
+	case c.Final && s.mode == holding:
+		hold := s.hold
+		s.mode, s.hold = live, nil
+		for _, h := range hold {
+			switch {
+			case !h.end:
+				sh.deliver(s, h.f)
+			case s.mode == live: // else its owner ends it
+				sh.end(s, itemComplete, nil)
+			}
+		}
+	default:
+		s.mode, s.hold = waiting, nil
+		sh.ask(s)
+	}
+}
+
+func (sh *shard) snapshot(s *Stream, f *Frame) {
+	switch {
+	case s.ended || s.Gone() || s.sock.last:
+		return
+	case sh.full(s.sock):
+		sh.fallBack(s)
+		return
+	}
+	if f != nil {
+		sh.queue(s.sock, item{itemNext, s, f})
+	}
+	if s.missed {
+		s.missed = false
+		sh.ask(s)
+		return
+	}
+	s.mode = live
+}
+
+func (sh *shard) end(s *Stream, k itemKind, f *Frame) {
+	if s.ended {
+		return
+	}
+	s.ended, s.hold = true, nil
+	if f == nil {
+		f = &Frame{}
+	}
+	sh.queue(s.sock, item{k, s, f})
+}
+
+func (sh *shard) queue(s *Socket, it item) {
+	if s.dead.Load() || s.last {
+		return
+	}
+	if it.kind != itemNext && s.queued > 2*sh.e.cfg.MaxQueued { // asks, and does not read the answers
+		sh.kill(s)
+		return
+	}
+	s.last = it.kind == itemLast
+	if len(s.items) == 0 {
+		if n := len(sh.spare); s.items == nil && n > 0 {
+			s.items, sh.spare = sh.spare[n-1], sh.spare[:n-1]
+		}
+		if !s.parked {
+			sh.dirty = append(sh.dirty, s)
+		}
+	}
+	s.items = append(s.items, it)
+	s.queued += len(it.f.Payload) + overhead
+}
+
+// flush joins what is pending for a socket into one write.
+func (sh *shard) flush(s *Socket) {
+	if s.dead.Load() || s.parked || len(s.items) == 0 {
+		return
+	}
+	if !sh.same(s.items) {
+		sh.fill(s.items)
+	}
+	sh.deliveries.Add(int64(sh.sent))
+	clear(s.items)
+	if cap(s.items) <= 1024 && len(sh.spare) < 256 {
+		sh.spare = append(sh.spare, s.items[:0])
+	}
+	s.items, s.queued = nil, 0
+	if s.rc == nil {
+		sh.n = 0
+		sh.park(s)
+		return
+	}
+	sh.writes.Add(1)
+	if err := s.rc.Write(sh.write); err != nil || sh.err != nil {
+		sh.kill(s)
+		return
+	}
+	if sh.n < len(sh.buf) {
+		sh.park(s)
+		return
+	}
+	sh.drained(s)
+}
+
+func (sh *shard) fill(items []item) {
+	b := sh.buf[:0]
+	sh.sent = 0
+	for _, it := range items {
+		switch {
+		case it.kind == itemRaw, it.kind == itemLast:
+			b = append(b, it.f.Payload...)
+		case it.s.gone.Load(): // nothing is sent of an operation that was cancelled
+		case it.kind == itemNext:
+			b = it.s.framing.Next(b, it.s.id, it.f.Payload)
+			sh.sent++
+		case it.kind == itemError:
+			it.s.owner.Ended()
+			b = it.s.framing.Error(b, it.s.id, it.f.Payload)
+		case it.kind == itemComplete:
+			it.s.owner.Ended()
+			b = it.s.framing.Complete(b, it.s.id)
+		}
+	}
+	sh.buf = b
+	sh.prev = append(sh.prev[:0], items...)
+}
+
+// same: the last socket got exactly these bytes (same events, same operation id).
+func (sh *shard) same(items []item) bool {
+	if len(items) != len(sh.prev) {
+		return false
+	}
+	for i, it := range items {
+		p := sh.prev[i]
+		if it.kind != itemNext || p.kind != itemNext || it.f != p.f || it.s.id != p.s.id || it.s.framing != p.s.framing ||
+			it.s.gone.Load() || p.s.gone.Load() {
+			return false
+		}
+	}
+	return true
+}
+
+func (sh *shard) drained(s *Socket) {
+	if s.last {
+		// The end is signalled and the rest of what the peer says is read: closing at once with unread input would reset
+		// the connection, and take the last words with it.
+		if hc, ok := s.conn.(interface{ CloseWrite() error }); ok && hc.CloseWrite() == nil {
+			s.e.wheel.set(s, time.Now().Add(s.e.cfg.Linger), false)
+			return
+		}
+		sh.kill(s)
+		return
+	}
+	if len(s.late) == 0 {
+		return
+	}
+	late := s.late
+	s.late = nil
+	for _, st := range late {
+		sh.ask(st)
+	}
+}
+
+const piece = 16 << 10
+
+// park gives the rest to a goroutine that may wait; until it is done the socket only queues. Each piece has the whole
+// time-out: a peer that reads slowly is not one that is stuck.
+func (sh *shard) park(s *Socket) {
+	rest := append([]byte(nil), sh.buf[sh.n:]...)
+	s.parked, s.queued = true, len(rest)
+	sh.e.parked.Add(1)
+	sh.e.do(func() {
+		var err error
+		for b := rest; len(b) > 0 && err == nil; {
+			p := b[:min(piece, len(b))]
+			b = b[len(p):]
+			if err = s.conn.SetWriteDeadline(time.Now().Add(sh.e.cfg.WriteTimeout)); err == nil {
+				_, err = s.conn.Write(p)
+			}
+		}
+		if err == nil {
+			err = s.conn.SetWriteDeadline(time.Time{})
+		}
+		sh.e.parked.Add(-1)
+		sh.postRing(command{op: opUnpark, sock: s, n: len(rest), fail: err != nil})
+	})
+}
+
+func (sh *shard) unpark(c *command) {
+	s := c.sock
+	s.parked = false
+	s.queued -= c.n
+	switch {
+	case c.fail:
+		sh.kill(s)
+	case len(s.items) > 0:
+		sh.dirty = append(sh.dirty, s)
+	default:
+		sh.drained(s)
+	}
+}
+
+func (sh *shard) kill(s *Socket) {
+	if s.dead.Swap(true) {
+		return
+	}
+	s.items, s.late = nil, nil
+	sh.e.do(s.close)
+}
