@@ -17,13 +17,14 @@ run: ## Run the server; needs only Go. ARGS='--help' lists the settings
 demo: ## Play three people through a real server, as a transcript
 	go run . demo
 
-test: test-go test-clients ## Run all tests; installs what they need where it can
+test: modules postgres ## Run all tests with all clients; installs what they need where it can
+	CI=1 $(GOTEST) ./...
 
 test-go: postgres ## Run the Go tests, on SQLite and on PostgreSQL; PKG=./internal/... narrows them
 	$(GOTEST) $(or $(PKG),./...)
 
-test-clients: modules ## Run the npm clients' suites against a server
-	$(GOTEST) -tags npm -run '^TestNPM' ./internal/app
+test-clients: modules ## Run what npm has to try against a server: its clients, and the audits
+	CI=1 $(GOTEST) -v -run '^Test(Clients|Audits)$$' ./internal/app ./internal/transport/httpapi
 
 lint: ## Check the code's style and look for likely mistakes
 	$(TOOL) golangci-lint run ./...
