@@ -31,7 +31,7 @@ func (p place) String() string {
 	return base64.RawURLEncoding.EncodeToString(append(b, p.id.UUID[:]...))
 }
 
-// maxTime is the last microsecond that PostgreSQL can hold: a place beyond it was not made here.
+// maxTime is in the year 2262, which both databases can hold: a place beyond it was not made here.
 const maxTime = math.MaxInt64 / 1000
 
 func parsePlace(s, argument string) (p place, err error) {
