@@ -28,6 +28,10 @@ type Limits struct {
 // validator and the executor against fragments that unfold exponentially, and nobody writes that many by hand.
 const maxSelections = 10_000
 
+// maxRepeats bounds how often one selection set, inline fragments included, names the same field: the validator compares
+// all of them with each other. Fragments on each type of event may well name the same one.
+const maxRepeats = 50
+
 // limiter refuses documents before they are validated, which is not bounded. It parses on its own and looks at each
 // fragment once, so that a refusal takes time in proportion to the document.
 type limiter struct {
@@ -82,17 +86,19 @@ func (l *limiter) checkDocument(doc *ast.QueryDocument) *gqlerror.Error {
 		for _, v := range op.VariableDefinitions {
 			s.directives += len(v.Directives)
 		}
-		s.add(op.SelectionSet)
+		s.add(op.SelectionSet, map[string]int{})
 	}
 	for _, f := range doc.Fragments {
 		s.directives += len(f.Directives)
-		s.add(f.SelectionSet)
+		s.add(f.SelectionSet, map[string]int{})
 	}
 	switch {
 	case s.aliases > l.max.Aliases:
 		return tooComplex("aliases", s.aliases, l.max.Aliases, "send several requests")
 	case s.directives > l.max.Directives:
 		return tooComplex("directives", s.directives, l.max.Directives, "use fewer")
+	case s.repeats > maxRepeats:
+		return tooComplex("repeats", s.repeats, maxRepeats, "name each field once")
 	case s.introspects && !l.introspection:
 		return coded(errcode.ValidationFailed, "introspection is off on this server")
 	}
@@ -122,22 +128,28 @@ func (l *limiter) checkDocument(doc *ast.QueryDocument) *gqlerror.Error {
 // syntax counts what stands in a document, without putting fragments in place.
 type syntax struct {
 	aliases, directives int
+	repeats             int // of the field that a selection set names most often
 	introspects         bool
 }
 
-func (s *syntax) add(set ast.SelectionSet) {
+// add counts a selection set; named is how often it has named each field so far.
+func (s *syntax) add(set ast.SelectionSet, named map[string]int) {
 	for _, sel := range set {
 		switch sel := sel.(type) {
 		case *ast.Field:
 			if sel.Alias != sel.Name {
 				s.aliases++
 			}
+			named[sel.Alias]++
+			s.repeats = max(s.repeats, named[sel.Alias])
 			s.directives += len(sel.Directives)
 			s.introspects = s.introspects || isIntrospection(sel.Name)
-			s.add(sel.SelectionSet)
+			if len(sel.SelectionSet) > 0 {
+				s.add(sel.SelectionSet, map[string]int{})
+			}
 		case *ast.InlineFragment:
 			s.directives += len(sel.Directives)
-			s.add(sel.SelectionSet)
+			s.add(sel.SelectionSet, named)
 		case *ast.FragmentSpread:
 			s.directives += len(sel.Directives)
 		}
