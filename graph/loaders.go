@@ -17,6 +17,7 @@ type Loaders struct {
 	Conversations loader[*chat.Conversation]
 	Messages      loader[*chat.Message]
 	Requests      loader[*chat.FriendRequest]
+	Presences     loader[chat.Presence]
 	// These three look with the viewer's eyes, and fail where there is none.
 	Memberships   loader[*chat.Member] // the viewer's, by conversation; nil: not a member
 	Peers         loader[chat.ID]      // the other one of a direct conversation
@@ -50,6 +51,19 @@ func (r *Resolver) Begin(ctx context.Context) context.Context {
 	return r.WithLoaders(context.WithValue(ctx, appliedKey{}, r.Applied()))
 }
 
+// PerEvent returns the context in which an event is executed: loaders that live no longer, and that know already what
+// travels with the event.
+func (r *Resolver) PerEvent(ctx context.Context, e *chat.Event) context.Context {
+	ctx = r.WithLoaders(ctx)
+	l := r.loaders(ctx)
+	for _, u := range []*chat.User{e.Rows.Actor, e.Rows.User} {
+		if u != nil {
+			l.Users.Prime(u.ID, u)
+		}
+	}
+	return ctx
+}
+
 // appliedAt is the position as of which the operation is read: it was noted before anything else.
 func appliedAt(ctx context.Context) chat.Position {
 	p, _ := ctx.Value(appliedKey{}).(chat.Position)
@@ -63,6 +77,7 @@ func (r *Resolver) WithLoaders(ctx context.Context) context.Context {
 		Conversations: byID(r.conversationsByID),
 		Messages:      byID(r.Messages.ByIDs),
 		Requests:      byID(r.Friends.Requests),
+		Presences:     byID(r.presencesByID),
 		Memberships:   optional(ofViewer(r.Conversations.Memberships)),
 		Peers:         byID(ofViewer(r.Conversations.Peers)),
 		Relationships: byID(ofViewer(r.Friends.Relationships)),
@@ -82,6 +97,15 @@ func (r *Resolver) conversationsByID(ctx context.Context, ids []chat.ID) (map[ch
 		}
 	}
 	return found, err
+}
+
+func (r *Resolver) presencesByID(ctx context.Context, ids []chat.ID) (map[chat.ID]chat.Presence, error) {
+	found, err := r.Presences.Of(ctx, ids)
+	by := make(map[chat.ID]chat.Presence, len(found))
+	for _, p := range found {
+		by[p.User] = p
+	}
+	return by, err
 }
 
 type batch[V any] func(context.Context, []chat.ID) (map[chat.ID]V, error)

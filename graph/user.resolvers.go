@@ -172,11 +172,11 @@ func (r *userResolver) Presence(ctx context.Context, obj *chat.User) (*chat.Pres
 	case is != chat.RelationSelf && is != chat.RelationFriend:
 		return nil, nil //nolint:nilnil // not for the viewer to know: null
 	}
-	found, err := r.Presences.Of(ctx, []chat.ID{obj.ID})
-	if err != nil || len(found) == 0 {
+	p, err := r.loaders(ctx).Presences.Load(ctx, obj.ID)
+	if err != nil {
 		return nil, err
 	}
-	return &found[0], nil
+	return &p, nil
 }
 
 func (r *Resolver) Session() generated.SessionResolver { return &sessionResolver{r} }
