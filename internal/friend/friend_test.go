@@ -116,8 +116,7 @@ func TestAcceptingLeadsToFriendshipAndConversation(t *testing.T) {
 		got, made, pos, err := w.Accept(ctx, b, r.ID)
 		w.code("", err)
 		if got.Status != chat.RequestAccepted || got.AnsweredAt.IsZero() || pos != w.head() || made.User != a || made.Of != b {
-			t := []any{got, made, pos}
-			w.Errorf("%+v", t)
+			w.Errorf("%+v, %+v at %d", got, made, pos)
 		}
 		room := chat.ConversationTopic(made.Conversation)
 		w.emitted(before, seen{chat.FriendRequestAccepted, chat.UserTopic(a)}, seen{chat.FriendRequestAccepted, chat.UserTopic(b)},

@@ -69,9 +69,9 @@ func (tx *Tx) PendingRequest(a, b chat.ID) (chat.FriendRequest, error) {
 	return one(tx.db, scanRequest, "SELECT "+requestColumns+" FROM friend_requests WHERE low_id = ? AND high_id = ? AND status = 'PENDING'", id(low), id(high))
 }
 
-// CountPendingRequests says how many of user's own requests wait for an answer, counting up to max.
-func (tx *Tx) CountPendingRequests(user chat.ID, max int) (int, error) {
-	return one(tx.db, value[int], "SELECT count(*) FROM (SELECT 1 FROM friend_requests WHERE from_id = ? AND status = 'PENDING' LIMIT ?) r", id(user), max)
+// CountPendingRequests says how many of user's own requests wait for an answer, counting up to limit.
+func (tx *Tx) CountPendingRequests(user chat.ID, limit int) (int, error) {
+	return one(tx.db, value[int], "SELECT count(*) FROM (SELECT 1 FROM friend_requests WHERE from_id = ? AND status = 'PENDING' LIMIT ?) r", id(user), limit)
 }
 
 // InsertRequest stores a new request.
@@ -124,9 +124,9 @@ func (r reader) FriendsAmong(ctx context.Context, user chat.ID, ids []chat.ID) (
 	return l, translate(err)
 }
 
-// CountFriends says how many friends user has, counting up to max.
-func (tx *Tx) CountFriends(user chat.ID, max int) (int, error) {
-	return one(tx.db, value[int], "SELECT count(*) FROM (SELECT 1 FROM friendships WHERE user_id = ? LIMIT ?) f", id(user), max)
+// CountFriends says how many friends user has, counting up to limit.
+func (tx *Tx) CountFriends(user chat.ID, limit int) (int, error) {
+	return one(tx.db, value[int], "SELECT count(*) FROM (SELECT 1 FROM friendships WHERE user_id = ? LIMIT ?) f", id(user), limit)
 }
 
 // InsertFriendship stores both sides of a friendship.
