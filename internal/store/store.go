@@ -139,6 +139,8 @@ func (s *Store) openSQLite(path string, c Config) error {
 		s.stop = append(s.stop, func() { _ = db.Close() })
 		cfg := gormConfig
 		cfg.PrepareStmt = true // the driver keeps no statements of its own
+		// Ten years is what gorm takes for ever: it then starts no goroutine, which nothing could stop.
+		cfg.PrepareStmtTTL = 10 * 365 * 24 * time.Hour
 		return gorm.Open(gormlite.OpenDB(db), &cfg)
 	}
 	w, err := open("immediate", 1)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/base64"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -26,12 +27,12 @@ func (r reader) Users(ctx context.Context, ids []chat.ID) ([]chat.User, error) {
 // SearchUsers reads a page of the users whose username or display name begins with prefix, by username. Letter case does
 // not matter.
 func (r reader) SearchUsers(ctx context.Context, prefix string, p chat.Page) (l chat.List[chat.User], err error) {
-	from := strings.ToLower(prefix)
-	to := afterPrefix(from)
-	q, args := "SELECT "+userColumns+" FROM users WHERE (username >= ? OR display_key >= ?)", []any{from, from}
-	if to != "" {
-		q, args = "SELECT "+userColumns+" FROM users WHERE (username >= ? AND username < ? OR display_key >= ? AND display_key < ?)", []any{from, to, from, to}
+	// Two range scans: together in one WHERE, SQLite would rather walk through all users in order once there is a place.
+	byName, nameArgs := "username >= ?", []any{strings.ToLower(prefix)}
+	if to := afterPrefix(strings.ToLower(prefix)); to != "" {
+		byName, nameArgs = byName+" AND username < ?", append(nameArgs, to)
 	}
+	byDisplay, displayArgs := strings.ReplaceAll(byName, "username", "display_key"), slices.Clone(nameArgs)
 	for _, bound := range []struct{ place, argument, op string }{{p.After, "after", ">"}, {p.Before, "before", "<"}} {
 		if bound.place == "" {
 			continue
@@ -40,13 +41,17 @@ func (r reader) SearchUsers(ctx context.Context, prefix string, p chat.Page) (l 
 		if err != nil || !utf8.Valid(name) || strings.ContainsRune(string(name), 0) {
 			return l, chat.BadInput("not a place in this list", bound.argument)
 		}
-		q, args = q+" AND username "+bound.op+" ?", append(args, string(name))
+		byName, nameArgs = byName+" AND username "+bound.op+" ?", append(nameArgs, string(name))
+		byDisplay, displayArgs = byDisplay+" AND username || '' "+bound.op+" ?", append(displayArgs, string(name))
 	}
-	q += " ORDER BY username"
+	tail := " ORDER BY username LIMIT ?"
 	if p.Backward {
-		q += " DESC"
+		tail = " ORDER BY username DESC LIMIT ?"
 	}
-	found, err := list(r.db.WithContext(ctx), scanUser, q+" LIMIT ?", append(args, p.Limit+1)...)
+	args := slices.Concat(nameArgs, []any{p.Limit + 1}, displayArgs, []any{p.Limit + 1, p.Limit + 1})
+	found, err := list(r.db.WithContext(ctx), scanUser,
+		"SELECT * FROM (SELECT "+userColumns+" FROM users WHERE "+byName+tail+") a UNION "+
+			"SELECT * FROM (SELECT "+userColumns+" FROM users WHERE "+byDisplay+tail+") b"+tail, args...)
 	return chat.NewList(p, found, func(u chat.User) string {
 		return base64.RawURLEncoding.EncodeToString([]byte(u.Username))
 	}), translate(err)

@@ -160,7 +160,7 @@ func (l *Live) dispatch(g *group, d *delivery, closed bool, viewer *chat.Viewer)
 	}
 	ctx = graphql.StartOperationTrace(ctx)
 	if l.cfg.PerEvent != nil {
-		ctx = l.cfg.PerEvent(ctx)
+		ctx = l.cfg.PerEvent(ctx, d.event)
 	}
 	exec := l.executor()
 	defer func() {

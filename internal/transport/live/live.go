@@ -40,8 +40,8 @@ type Config struct {
 	Log     Log
 	Sockets *socket.Engine
 	Schema  *ast.Schema
-	// PerEvent gives each execution what must not outlive it: data loaders. Optional.
-	PerEvent func(context.Context) context.Context
+	// PerEvent gives the execution of an event what must not outlive it: data loaders. Optional.
+	PerEvent func(context.Context, *chat.Event) context.Context
 	// RootType is the object type an event is delivered as; by default its type in camel case (MessageAdded).
 	RootType func(chat.EventType) string
 	// CatchUps is how many listeners are served from the log at a time; 4 × GOMAXPROCS by default.

@@ -64,7 +64,11 @@ func Subscribe[T any](ctx context.Context, after *chat.Cursor, admit func(contex
 		}
 		p.admission, p.after, p.admitted = a, after, true
 	case *delivery:
-		if v, ok := project(p.event); ok {
+		e := p.event
+		if chat.IsClosed(ctx) {
+			e = e.Close()
+		}
+		if v, ok := project(e); ok {
 			p.projected = true
 			ch <- v
 		}

@@ -15,7 +15,8 @@ type wheel struct {
 }
 
 func (w *wheel) init(every time.Duration) {
-	w.every, w.slots, w.now = every, map[int64][]*Socket{}, w.tick(time.Now())
+	w.every, w.slots = every, map[int64][]*Socket{}
+	w.now = w.tick(time.Now())
 }
 
 func (w *wheel) tick(t time.Time) int64 { return t.UnixNano() / int64(w.every) }

@@ -1,0 +1,218 @@
+// Package app puts the parts together: what starts after what, what stops before what, and what each part is given.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/parley-chat/parley/graph"
+	"github.com/parley-chat/parley/graph/generated"
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/config"
+	"github.com/parley-chat/parley/internal/conversation"
+	"github.com/parley-chat/parley/internal/eventlog"
+	"github.com/parley-chat/parley/internal/feed"
+	"github.com/parley-chat/parley/internal/friend"
+	"github.com/parley-chat/parley/internal/limit"
+	"github.com/parley-chat/parley/internal/message"
+	"github.com/parley-chat/parley/internal/obs"
+	"github.com/parley-chat/parley/internal/presence"
+	"github.com/parley-chat/parley/internal/store"
+	"github.com/parley-chat/parley/internal/token"
+	"github.com/parley-chat/parley/internal/transport/httpapi"
+	"github.com/parley-chat/parley/internal/user"
+	"github.com/parley-chat/parley/schema"
+	"github.com/parley-chat/parley/web"
+)
+
+// App is one running node.
+type App struct {
+	cfg      config.Config
+	log      *slog.Logger
+	store    *store.Store
+	events   *eventlog.Log
+	messages *message.Service
+	presence *presence.Service
+	live     *liveSide
+	servers  []*http.Server
+	addrs    []net.Addr
+	draining atomic.Bool
+	stop     []func() // in order
+	once     sync.Once
+}
+
+// DatabaseURL is where the settings say that the data is.
+func DatabaseURL(c config.Config) string {
+	if c.DatabaseURL != "" {
+		return c.DatabaseURL
+	}
+	return "sqlite:" + filepath.Join(c.DataDir, "parley.db")
+}
+
+// OpenStore opens the database that the settings name.
+func OpenStore(ctx context.Context, c config.Config, log *slog.Logger) (*store.Store, error) {
+	return store.Open(ctx, store.Config{URL: DatabaseURL(c), Unsynced: c.SQLiteSync == "NORMAL", Log: log})
+}
+
+// Start opens and migrates the database, and serves. The caller stops the App it gets.
+func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err error) {
+	a := &App{cfg: c, log: log}
+	defer func() {
+		if err != nil {
+			a.Stop()
+		}
+	}()
+	if a.store, err = OpenStore(ctx, c, log); err != nil {
+		return nil, err
+	}
+	a.stop = append(a.stop, a.store.Close)
+	if _, err = a.store.Migrate(ctx); err != nil {
+		return nil, fmt.Errorf("migrate the database: %w", err)
+	}
+	key, err := c.SigningKey()
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := token.New(token.Config{Secret: key, AccessTTL: c.AccessTTL})
+	if err != nil {
+		return nil, err
+	}
+
+	metrics := obs.NewMetrics()
+	revoked := token.NewRevoked(c.AccessTTL, time.Now)
+	users := user.New(a.store, tokens, revoked, user.Config{RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr})
+	friends := friend.New(a.store, friend.Config{})
+	conversations := conversation.New(a.store, conversation.Config{})
+	feeds := feed.New(a.store)
+	sends := limit.New(limit.Config{N: c.SendsPerSecond, Per: time.Second})
+	a.messages = message.New(a.store, message.Config{MaxBody: c.MaxMessageChars, Allow: func(u chat.ID) error { return sends.Allow(u.String()) }})
+	listen(a.store, friends, conversations)
+
+	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Feed: feeds,
+		Applied: func() chat.Position { return a.events.Applied() }}
+	es := generated.NewExecutableSchema(generated.Config{Resolvers: r})
+	a.events = eventlog.New(eventlog.Config{Source: a.store, Fill: feeds.Fill, Log: log, Apply: func(events []*chat.Event) {
+		revoked.Apply(events)
+		a.presence.Applied(events)
+		a.live.hub.Apply(events)
+	}})
+	a.store.AfterCommit(a.events.Offer)
+	a.live = newLive(a, r, es, users.Authenticate)
+	a.presence = presence.New(a.store, presence.Config{Publish: a.live.hub.Signal, Log: log})
+	r.Presences = a.presence
+
+	page, err := web.GraphiQL()
+	if err != nil {
+		return nil, err
+	}
+	handler, err := httpapi.New(httpapi.Config{
+		Settings: c, Schema: es, SDL: schema.SDL(), Log: log, Metrics: metrics,
+		Authenticate: users.Authenticate, Ready: a.ready, Present: graph.PresentError(log), Recover: graph.Recover(log),
+		Transports: []graphql.Transport{a.live.ws, a.live.sse}, Extensions: []graphql.HandlerExtension{graph.Context{Resolver: r}}, GraphiQL: page,
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	// From the log outwards: whoever can ask finds what answers.
+	if err = a.events.Open(ctx); err != nil {
+		return nil, err
+	}
+	r.Epoch = a.events.Epoch()
+	if err = users.LoadRevoked(ctx); err != nil {
+		return nil, err
+	}
+	if err = a.live.start(ctx); err != nil {
+		return nil, err
+	}
+	a.stop = append(a.stop, a.live.stop)
+	a.events.Start()
+	a.stop = append(a.stop, a.events.Stop)
+	a.presence.Start()
+	a.stop = append(a.stop, a.presence.Stop)
+	a.messages.Start()
+	a.stop = append(a.stop, a.messages.Stop)
+	trimming, endTrimming := context.WithCancel(context.Background())
+	var trimmed sync.WaitGroup
+	trimmed.Go(func() { trim(trimming, a.store, c.Retention, log) })
+	a.stop = append(a.stop, func() { endTrimming(); trimmed.Wait() })
+
+	if err = a.serve(ctx, c.Addr, handler); err != nil {
+		return nil, err
+	}
+	if c.Production() {
+		err = a.serve(ctx, c.AdminAddr, httpapi.Admin(metrics, a.ready))
+	}
+	return a, err
+}
+
+func (a *App) serve(ctx context.Context, addr string, h http.Handler) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", addr, err)
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
+	a.servers, a.addrs = append(a.servers, s), append(a.addrs, l.Addr())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.log.Error("serving ended", "addr", addr, "error", err)
+		}
+	}()
+	a.stop = append(a.stop, func() { _ = s.Close(); <-done })
+	return nil
+}
+
+// URL is the address to open.
+func (a *App) URL() string {
+	if a.cfg.PublicURL != "" {
+		return strings.TrimSuffix(a.cfg.PublicURL, "/")
+	}
+	return "http://" + a.addrs[0].String()
+}
+
+// Addr is the address listened on.
+func (a *App) Addr() string { return a.addrs[0].String() }
+
+// ready says why this node should get no requests.
+func (a *App) ready(ctx context.Context) error {
+	if a.draining.Load() {
+		return errors.New("draining")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return a.store.Ping(ctx)
+}
+
+// Drain goes out of service without losing anything: readiness goes off, sockets are told to come back elsewhere (1012),
+// and requests that run may finish, until ctx ends. Stop comes after it.
+func (a *App) Drain(ctx context.Context) error {
+	a.draining.Store(true)
+	err := a.live.drain(ctx)
+	for _, s := range a.servers {
+		err = errors.Join(err, s.Shutdown(ctx))
+	}
+	return err
+}
+
+// Stop ends everything, the last started first. It may be called twice.
+func (a *App) Stop() {
+	a.once.Do(func() {
+		for i := len(a.stop) - 1; i >= 0; i-- {
+			a.stop[i]()
+		}
+	})
+}

@@ -1,0 +1,133 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/parley-chat/parley/internal/config"
+	"github.com/parley-chat/parley/internal/obs"
+)
+
+// Run carries out one command of the program and returns its exit code: 0 done, 1 failed, 2 not understood. Logs go to
+// stderr, answers to stdout.
+func Run(args, environ []string, stdout, stderr io.Writer) int {
+	cmd, c, err := config.Parse(args, environ)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := obs.NewLogger(stderr, c.LogLevel)
+	switch cmd.Name {
+	case "help":
+		config.Help(stdout)
+	case "version":
+		fmt.Fprintln(stdout, "parley", version())
+	case "migrate":
+		err = migrate(ctx, c, log, cmd.Sub, stdout)
+	case "check":
+		err = check(ctx, c, log, stdout)
+	case "demo":
+		err = Demo(ctx, stdout)
+	default:
+		err = serve(ctx, c, log, stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "parley:", err)
+		return 1
+	}
+	return 0
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+func serve(ctx context.Context, c config.Config, log *slog.Logger, stdout io.Writer) error {
+	a, err := Start(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer a.Stop()
+	a.welcome(stdout)
+	<-ctx.Done()
+	log.Info("draining", "timeout", c.DrainTimeout)
+	dctx, cancel := context.WithTimeout(context.Background(), c.DrainTimeout)
+	defer cancel()
+	if err := a.Drain(dctx); err != nil {
+		log.Warn("not everything had finished when the time was up", "error", err)
+	}
+	return nil
+}
+
+func (a *App) welcome(w io.Writer) {
+	fmt.Fprintf(w, "Parley %s is ready.\n\n", version())
+	if a.cfg.ServeGraphiQL() {
+		fmt.Fprintf(w, "  Try it:         %s/\n", a.URL())
+	}
+	fmt.Fprintf(w, "  API:            %s/graphql\n  Schema:         %s/schema.graphql\n", a.URL(), a.URL())
+	if a.cfg.Production() {
+		fmt.Fprintf(w, "  Metrics:        http://%s/metrics\n", a.addrs[1])
+	} else {
+		fmt.Fprintf(w, "  Metrics:        %s/metrics\n", a.URL())
+	}
+	if a.cfg.DatabaseURL == "" {
+		fmt.Fprintf(w, "  Data:           %s\n", DatabaseURL(a.cfg)[len("sqlite:"):])
+	}
+	fmt.Fprintln(w, "\n  Stop with Ctrl-C.")
+}
+
+func migrate(ctx context.Context, c config.Config, log *slog.Logger, sub string, stdout io.Writer) error {
+	s, err := OpenStore(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if sub == "up" {
+		n, err := s.Migrate(ctx)
+		if err == nil {
+			fmt.Fprintf(stdout, "%d migrations applied\n", n)
+		}
+		return err
+	}
+	steps, err := s.Migrations(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	for _, m := range steps {
+		state := "pending"
+		if m.Applied {
+			state = "applied " + m.AppliedAt.UTC().Format("2006-01-02 15:04:05")
+		}
+		fmt.Fprintf(w, "%s\t%s\n", m.Name, state)
+	}
+	return w.Flush()
+}
+
+func check(ctx context.Context, c config.Config, log *slog.Logger, stdout io.Writer) error {
+	s, err := OpenStore(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Check(ctx); err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	h, err := s.Head(ctx)
+	if err == nil {
+		fmt.Fprintf(stdout, "the log is contiguous from %d to %d, and every counter equals a recount\n", h.Trimmed+1, h.Position)
+	}
+	return err
+}
