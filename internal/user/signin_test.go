@@ -115,8 +115,14 @@ func TestSignIn(t *testing.T) {
 
 		// Whoever fails gets the same answer for the same work.
 		for _, c := range []struct{ name, password string }{
-			{"ada", "wrong horse"}, {"ada", ""}, {"nobody", password}, {"x", password}, {"a\x00b", password}, {"\xff\xff\xff", password},
-			{strings.Repeat("a", 1000), password}, {"ada", strings.Repeat("x", 100_000)},
+			{"ada", "wrong horse"},
+			{"ada", ""},
+			{"nobody", password},
+			{"x", password},
+			{"a\x00b", password},
+			{"\xff\xff\xff", password},
+			{strings.Repeat("a", 1000), password},
+			{"ada", strings.Repeat("x", 100_000)},
 		} {
 			before := b.hashes.Load()
 			_, err := b.SignIn(t.Context(), laptop, c.name, c.password)
