@@ -51,6 +51,16 @@ subscription Everything {
 }
 `;
 
+// A link may carry an operation, such as /?query={cursor}. Never headers: tokens do not belong into addresses.
+const link = new URLSearchParams(location.search);
+
 createRoot(element).render(
-  <GraphiQL fetcher={fetcher} defaultQuery={defaultQuery} shouldPersistHeaders={false} defaultEditorToolsVisibility="headers" />,
+  <GraphiQL
+    fetcher={fetcher}
+    defaultQuery={defaultQuery}
+    initialQuery={link.get('query') ?? undefined}
+    initialVariables={link.get('variables') ?? undefined}
+    shouldPersistHeaders={false}
+    defaultEditorToolsVisibility="headers"
+  />,
 );
