@@ -43,10 +43,11 @@ var rooms = []room{
 	{"graph", []string{"graph/..."}, []string{"nouns", "ground", "services"}},
 	{"transport", []string{"internal/transport/..."}, []string{"nouns", "assets", "ground", "services"}},
 	{"worker", []string{"internal/worker/..."}, []string{"nouns", "ground", "services"}},
-	{"wiring", []string{"internal/app/..."}, []string{"nouns", "assets", "ground", "services", "graph", "transport", "worker"}},
-	{"demo", []string{"internal/demo/..."}, []string{"nouns", "ground", "wiring"}},
-	{"main", []string{"."}, []string{"wiring", "demo"}},
-	{"tests", []string{"internal/testkit/...", "internal/arch"}, []string{"nouns", "assets", "ground", "services", "graph", "transport", "worker", "wiring"}},
+	{"client", []string{"internal/client/..."}, []string{"nouns"}},
+	{"demo", []string{"internal/demo/..."}, []string{"nouns", "client"}},
+	{"wiring", []string{"internal/app/..."}, []string{"nouns", "assets", "ground", "services", "graph", "transport", "worker", "demo"}},
+	{"main", []string{"."}, []string{"wiring"}},
+	{"tests", []string{"internal/testkit/...", "internal/arch"}, []string{"nouns", "assets", "ground", "services", "graph", "transport", "worker", "client", "wiring"}},
 }
 
 // An edge is an import that is judged by itself, before the rooms are.
@@ -73,9 +74,9 @@ var outside = []struct {
 	{"github.com/jackc/...", []string{"internal/store/...", "internal/job/...", "internal/testkit/..."}},
 	{"github.com/nats-io/...", []string{"internal/bus/natsbus/..."}},
 	{"github.com/99designs/gqlgen/...", []string{"graph/...", "internal/transport/...", "internal/app/...", "internal/obs/..."}},
-	{"github.com/gorilla/websocket", []string{"internal/transport/...", "internal/demo/...", "internal/testkit/..."}},
+	{"github.com/gorilla/websocket", []string{"internal/transport/...", "internal/client/...", "internal/testkit/..."}},
 	{"net/http", []string{
-		"internal/transport/...", "internal/app/...", "internal/demo/...", "internal/testkit/...",
+		"internal/transport/...", "internal/app/...", "internal/client/...", "internal/demo/...", "internal/testkit/...",
 		"internal/obs/...", "internal/token/...", "internal/limit/...", "graph/generated", "web/...",
 	}},
 	{"testing", []string{"internal/testkit/..."}},
@@ -148,6 +149,8 @@ func TestJudge(t *testing.T) {
 		{"internal/transport/live", module + "/graph", false},
 		{"internal/transport/live", module + "/graph/generated", false},
 		{"internal/worker", module + "/internal/transport/live", false},
+		{"internal/demo", module + "/internal/client", true},
+		{"internal/demo", module + "/internal/store", false},
 		{"internal/app", module + "/graph", true},
 		{"internal/app", "gorm.io/gorm", false},
 		{"internal/app", module + "/internal/testkit", false},
