@@ -142,6 +142,9 @@ func (l *Live) execute(g *group, e *chat.Event, closed bool, viewer *chat.Viewer
 		r.unavailable = true
 		return
 	}
+	for _, e := range resp.Errors {
+		e.Locations = nil // of one listener's text; the others wrote theirs in another way
+	}
 	pos := int64(e.Position)
 	if e.Type == chat.CaughtUp {
 		pos = 0

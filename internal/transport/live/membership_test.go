@@ -1,0 +1,210 @@
+package live_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/transport/live"
+	"github.com/parley-chat/parley/internal/transport/socket"
+	"github.com/parley-chat/parley/internal/transport/ws"
+)
+
+const feedQuery = `subscription($after: Cursor) { events(after: $after) { __typename cursor ... on MemberAdded { conversation { title } } ... on ConversationUpdated { conversation { title } } ... on MessageAdded { message { conversation { title } } } } }`
+
+func kinds(t *testing.T, c *client, n int) (got []string) {
+	t.Helper()
+	for range n {
+		g := c.get()
+		_, k, _ := strings.Cut(g, `"__typename":"`)
+		k, _, _ = strings.Cut(k, `"`)
+		if strings.Contains(g, `"complete"`) {
+			got = append(got, "complete")
+			continue
+		}
+		if strings.Contains(g, `"closed"`) {
+			k += " closed"
+		}
+		got = append(got, fmt.Sprint(cursorOf(t, g), " ", k))
+	}
+	return got
+}
+
+func wantKinds(t *testing.T, c *client, want ...string) {
+	t.Helper()
+	if got := kinds(t, c, len(want)); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// A feed begins and ends to hear a conversation at the positions of the viewer's membership, and a replay shows the same.
+func TestMembershipCuts(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.in(1, 2)
+	a, b := s.connect(token(1, 1)), s.connect(token(2, 2))
+	a.sub("1", feedQuery)
+	b.sub("1", feedQuery)
+	s.say(1, "1")
+	s.change(chat.MemberAdded, 1, 1)
+	s.say(1, "3")
+	s.change(chat.MemberRemoved, 1, 1)
+	s.say(1, "5")
+	s.change(chat.MemberAdded, 1, 1)
+	s.say(1, "7")
+	s.change(chat.ConversationDeleted, 1, 0)
+	s.say(1, "9: nobody is there")
+	wantKinds(t, a, "2 MemberAdded", "3 MessageAdded", "4 MemberRemoved", "6 MemberAdded", "7 MessageAdded", "8 ConversationDeleted")
+	wantKinds(t, b, "1 MessageAdded", "2 MemberAdded", "3 MessageAdded", "4 MemberRemoved", "5 MessageAdded", "6 MemberAdded", "7 MessageAdded", "8 ConversationDeleted")
+	a.quiet()
+	b.quiet()
+	replay := s.connect(token(1, 3))
+	replay.start("r", feedQuery, "after", at(0))
+	wantKinds(t, replay, "2 MemberAdded closed", "3 MessageAdded closed", "4 MemberRemoved", "6 MemberAdded closed", "7 MessageAdded closed", "8 ConversationDeleted", "9 CaughtUp")
+	replay.quiet()
+}
+
+// All of it in one batch: the positions count, not the batches.
+func TestMembershipCutsWithinABatch(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.in(1, 2)
+	a, b := s.connect(token(1, 1)), s.connect(token(2, 2))
+	a.sub("1", feedQuery)
+	b.sub("1", feedQuery)
+	s.log.add(message(1, "1"), s.event(chat.MemberAdded, 1, 1), message(1, "3"), s.event(chat.MemberLeft, 1, 1), message(1, "5"))
+	wantKinds(t, a, "2 MemberAdded", "3 MessageAdded", "4 MemberLeft")
+	wantKinds(t, b, "1 MessageAdded", "2 MemberAdded", "3 MessageAdded", "4 MemberLeft", "5 MessageAdded")
+	a.quiet()
+}
+
+func TestConversationSubscriptionEnds(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.in(1, 1, 2)
+	const q = `subscription($c: ID!) { conversationUpdated(conversationId: $c) { __typename cursor conversationId } }`
+	a, b := s.connect(token(1, 1)), s.connect(token(2, 2))
+	for _, c := range []*client{a, b} {
+		c.sub("c", q, "c", conv(1))
+		c.sub("m", messageQuery, "c", conv(1))
+		c.start("t", `subscription($c: ID!) { typingChanged(conversationId: $c) { conversationId } }`, "c", conv(1))
+		c.get()
+	}
+	s.change(chat.MemberRemoved, 1, 1)
+	got := map[string]int{}
+	for range 4 {
+		m := a.get()
+		got[m[:8]+fmt.Sprint(strings.Contains(m, "complete"))]++
+	}
+	if fmt.Sprint(got) != `map[{"id":"cfalse:1 {"id":"ctrue:1 {"id":"mtrue:1 {"id":"ttrue:1]` {
+		t.Error(got)
+	}
+	wantKinds(t, b, "1 MemberRemoved")
+	a.start("m", messageQuery, "c", conv(1)) // the id is free, the conversation is not there
+	if g := a.get(); !strings.Contains(g, "NOT_FOUND") {
+		t.Error(g)
+	}
+	s.change(chat.ConversationDeleted, 1, 0)
+	for range 4 {
+		b.get()
+	}
+	b.quiet()
+	eventually(t, "no listener", func() bool { return s.live.Stats().Listeners == 0 })
+}
+
+// What happens while a listener is being admitted is not lost, whether or not the admission saw it.
+func TestChangesDuringAdmission(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.in(1, 1)
+	s.admitting = func() {
+		s.admitting = nil
+		s.change(chat.MemberRemoved, 1, 1)
+		s.change(chat.MemberAdded, 2, 1)
+		s.say(1, "3: not for them")
+		s.say(2, "4")
+	}
+	a := s.connect(token(1, 1))
+	a.start("1", feedQuery, "after", at(0))
+	wantKinds(t, a, "1 MemberRemoved", "2 MemberAdded", "4 MessageAdded", "4 CaughtUp")
+	s.say(1, "5")
+	s.say(2, "6")
+	wantKinds(t, a, "6 MessageAdded")
+}
+
+// A member whose socket is full is owed what came before the cut, and gets nothing after it.
+func TestCutWhileBehind(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(_ *stage, c *socket.Config, _ *live.Config, _ *ws.Config) { c.MaxQueued = 32 << 10 })
+	s.in(1, 1, 2)
+	a, b := s.connect(token(1, 1)), s.connect(token(2, 2))
+	a.sub("1", messageQuery, "c", conv(1))
+	b.sub("1", messageQuery, "c", conv(1))
+	text := strings.Repeat("x", 20000)
+	for i := range 1000 {
+		if i == 700 {
+			s.change(chat.MemberRemoved, 1, 1)
+		}
+		s.say(1, text)
+		b.get()
+	}
+	for i := range 700 {
+		if p := cursorOf(t, a.get()); p != chat.Position(i+1) {
+			t.Fatalf("%d at %d", p, i+1)
+		}
+	}
+	a.want(`{"id":"1","type":"complete"}`)
+	a.quiet()
+}
+
+func TestSessionEnd(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.in(1, 1)
+	mine, other := s.connect(token(1, 1)), s.connect(token(1, 2))
+	mine.sub("1", feedQuery)
+	other.sub("1", feedQuery)
+	s.log.add(&chat.Event{Topic: chat.UserTopic(user(1)), Type: chat.SessionEnded, Subject: session(1)}, message(1, "after"))
+	mine.wantClose(4401)
+	wantKinds(t, other, "1 SessionEnded", "2 MessageAdded")
+	late := s.dial(ws.TransportWS) // authenticated by whoever has not heard of it yet
+	late.put(`{"type":"connection_init","payload":{"authorization":%q}}`, token(1, 1))
+	late.wantClose(4401)
+	eventually(t, "only the other is here", func() bool { return s.here.Load() == 1 })
+}
+
+func TestPresence(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.friends[user(1)] = []chat.ID{user(2), user(3)}
+	s.online[user(2)] = true
+	const q = `subscription { presenceChanged { snapshot presences { user { id } status } } }`
+	c := s.connect(token(1, 1))
+	c.start("p", q)
+	item := func(snapshot bool, ps ...string) string {
+		return fmt.Sprintf(`{"id":"p","type":"next","payload":{"data":{"presenceChanged":{"snapshot":%v,"presences":[%s]}}}}`, snapshot, strings.Join(ps, ","))
+	}
+	p := func(u int, status string) string {
+		return fmt.Sprintf(`{"user":{"id":%q},"status":%q}`, user(u), status)
+	}
+	signal := func(u int, online bool) {
+		s.mu.Lock()
+		s.online[user(u)] = online
+		s.mu.Unlock()
+		s.live.Signal(&chat.Event{Type: chat.PresenceSignal, Topic: chat.PresenceTopic(user(u)), Rows: chat.Rows{Presences: []chat.Presence{{User: user(u), Online: online}}}})
+	}
+	c.want(item(true, p(2, "ONLINE"), p(3, "OFFLINE")))
+	signal(3, true)
+	c.want(item(false, p(3, "ONLINE")))
+	s.mu.Lock()
+	s.online[user(4)] = true
+	s.friends[user(1)] = []chat.ID{user(2), user(3), user(4)}
+	s.mu.Unlock()
+	s.log.add(&chat.Event{Topic: chat.UserTopic(user(1)), Type: chat.FriendshipMade, Subject: user(4)})
+	c.want(item(true, p(2, "ONLINE"), p(3, "ONLINE"), p(4, "ONLINE")))
+	s.log.add(&chat.Event{Topic: chat.UserTopic(user(1)), Type: chat.FriendshipEnded, Subject: user(3)})
+	signal(3, false)
+	signal(4, false)
+	c.want(item(false, p(4, "OFFLINE")))
+}
