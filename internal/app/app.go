@@ -111,6 +111,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	a.live = newLive(a, r, es, users.Authenticate)
 	a.presence = presence.New(a.store, presence.Config{Publish: a.live.hub.Signal, Log: log})
 	r.Presences = a.presence
+	metrics.Register(liveMetrics(a.live.hub.Stats, func() int64 { return int64(a.events.Applied()) })...)
 
 	page, err := web.GraphiQL()
 	if err != nil {
@@ -145,7 +146,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	a.stop = append(a.stop, a.messages.Stop)
 	trimming, endTrimming := context.WithCancel(context.Background())
 	var trimmed sync.WaitGroup
-	trimmed.Go(func() { trim(trimming, a.store, c.Retention, log) })
+	trimmed.Go(func() { trim(trimming, a.store, c.Retention, c.AccessTTL, log) })
 	a.stop = append(a.stop, func() { endTrimming(); trimmed.Wait() })
 
 	if err = a.serve(ctx, c.Addr, handler); err != nil {

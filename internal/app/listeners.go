@@ -9,7 +9,7 @@ import (
 
 // listen says which event leads to what, inside the transaction of its cause: the whole of it is on this page.
 func listen(s *store.Store, friends *friend.Service, conversations *conversation.Service) {
-	s.On(chat.FriendRequestAccepted, friends.OnAccepted)       // → FRIENDSHIP_MADE
-	s.On(chat.FriendshipMade, conversations.OnFriendshipMade)  // → CONVERSATION_CREATED, or _UPDATED: it may speak again
+	s.On(chat.FriendRequestAccepted, friends.OnAccepted)        // → FRIENDSHIP_MADE
+	s.On(chat.FriendshipMade, conversations.OnFriendshipMade)   // → CONVERSATION_CREATED, or _UPDATED: it may speak again
 	s.On(chat.FriendshipEnded, conversations.OnFriendshipEnded) // → CONVERSATION_UPDATED: it is silent
 }

@@ -34,7 +34,9 @@ type closedKey struct{}
 
 // WithClosed returns a context in which conversations are closed: what is executed is delivered to somebody who is no
 // longer a member.
-func WithClosed(ctx context.Context) context.Context { return context.WithValue(ctx, closedKey{}, true) }
+func WithClosed(ctx context.Context) context.Context {
+	return context.WithValue(ctx, closedKey{}, true)
+}
 
 // IsClosed says whether conversations are closed here.
 func IsClosed(ctx context.Context) bool { return ctx.Value(closedKey{}) != nil }

@@ -72,14 +72,6 @@ type binary16 []byte
 
 func (b binary16) Value() (driver.Value, error) { return []byte(b), nil }
 
-// position is a position as a parameter that is NULL when it is 0.
-func position(p chat.Position) any {
-	if p == 0 {
-		return nil
-	}
-	return int64(p)
-}
-
 // scanID scans an id of the given kind; NULL is the zero id.
 func scanID(to *chat.ID, k chat.Kind) *idScanner { return &idScanner{to, k} }
 
