@@ -69,5 +69,5 @@
 // # Life cycle
 //
 // New starts nothing. Start takes the log's applied position; it comes before the first Apply. Stop ends what is being
-// served from the log and running operations, waits for them, and is idempotent.
+// served from the log, cancels queries and mutations that still run (drain first), waits for them, and is idempotent.
 package live

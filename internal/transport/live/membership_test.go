@@ -208,3 +208,43 @@ func TestPresence(t *testing.T) {
 	signal(4, false)
 	c.want(item(false, p(4, "OFFLINE")))
 }
+
+// Signals are dropped for a full socket; a snapshot follows when it has drained, and what it shows last is true.
+func TestSlowReaderOfPresence(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(_ *stage, c *socket.Config, _ *live.Config, _ *ws.Config) { c.MaxQueued = 16 << 10 })
+	s.in(1, 1)
+	s.friends[user(1)] = []chat.ID{user(2)}
+	c := s.connect(token(1, 1))
+	c.sub("m", messageQuery, "c", conv(1))
+	c.start("p", `subscription { presenceChanged { snapshot presences { status } } }`)
+	c.get()
+	text := strings.Repeat("x", 20000)
+	for i := range 600 {
+		s.say(1, text)
+		s.mu.Lock()
+		s.online[user(2)] = i%2 == 0
+		s.mu.Unlock()
+		s.live.Signal(&chat.Event{Type: chat.PresenceSignal, Topic: chat.PresenceTopic(user(2)), Rows: chat.Rows{Presences: []chat.Presence{{User: user(2), Online: i%2 == 0}}}})
+	}
+	presence, messages, snapshot := "", 0, false
+	for messages < 600 || !strings.Contains(presence, "OFFLINE") || !snapshot {
+		if g := c.get(); strings.Contains(g, `"id":"p"`) {
+			presence = g
+			snapshot = snapshot || strings.Contains(g, `"snapshot":true`)
+		} else {
+			messages++
+		}
+	}
+	c.quiet()
+}
+
+// Stop does not wait for an operation that runs for ever.
+func TestStopCancelsOperations(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	c := s.connect(token(1, 1))
+	c.start("q", `query($i:ID!){user(id:$i){username}}`, "i", user(1))
+	c.quiet()
+	s.live.Stop()
+}

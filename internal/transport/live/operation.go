@@ -69,11 +69,13 @@ func (l *Live) Open(ctx context.Context, params *graphql.RawParams, to Target, o
 		stream.Cancel()
 		cancel()
 	})
+	stopped := context.AfterFunc(l.ctx, cancel) // Stop does not wait for what nobody will read
 	if ran != nil {
 		ran(1)
 	}
 	started := l.try(func() {
 		defer cancel()
+		defer stopped()
 		resp := l.run(ctx, oc)
 		if resp != nil {
 			stream.Reply(Encode(resp))
@@ -84,6 +86,7 @@ func (l *Live) Open(ctx context.Context, params *graphql.RawParams, to Target, o
 		}
 	})
 	if !started {
+		stopped()
 		cancel()
 		if ran != nil {
 			ran(-1)
