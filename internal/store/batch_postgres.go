@@ -96,6 +96,9 @@ func (s *Store) commitPostgres(ctx context.Context, b *Batch) error {
 		q.Queue(readSQL, ns, convs, users, seqs, b.At).Query(b.scanReads)
 	}
 	lock.Arguments = []any{locks}
+	for _, x := range q.QueuedQueries {
+		logStatement(ctx, s.log, x.SQL)
+	}
 	return s.batches.SendBatch(ctx, q).Close() // Close waits for the commit
 }
 

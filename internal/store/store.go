@@ -16,7 +16,6 @@ import (
 	"github.com/ncruces/go-sqlite3/gormlite"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 
 	"github.com/parley-chat/parley/internal/chat"
 )
@@ -32,6 +31,7 @@ type Config struct {
 	Unsynced bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Log gets each statement, without its parameters, at the level debug.
 	Log *slog.Logger
 }
 
@@ -83,7 +83,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
-var gormConfig = gorm.Config{Logger: logger.Discard, SkipDefaultTransaction: true, DisableAutomaticPing: true}
+func gormConfig(log *slog.Logger) *gorm.Config {
+	return &gorm.Config{Logger: statementLog(log), SkipDefaultTransaction: true, DisableAutomaticPing: true}
+}
 
 func (s *Store) openPostgres(ctx context.Context, c Config) error {
 	pc, err := pgxpool.ParseConfig(c.URL)
@@ -110,8 +112,7 @@ func (s *Store) openPostgres(ctx context.Context, c Config) error {
 	s.stop = append(s.stop, s.batches.Close)
 	db := stdlib.OpenDBFromPool(s.pool)
 	s.stop = append(s.stop, func() { _ = db.Close() })
-	cfg := gormConfig
-	g, err := gorm.Open(postgres.New(postgres.Config{Conn: db}), &cfg)
+	g, err := gorm.Open(postgres.New(postgres.Config{Conn: db}), gormConfig(c.Log))
 	if err != nil {
 		return err
 	}
@@ -137,11 +138,11 @@ func (s *Store) openSQLite(path string, c Config) error {
 		db.SetMaxOpenConns(conns)
 		db.SetMaxIdleConns(conns)
 		s.stop = append(s.stop, func() { _ = db.Close() })
-		cfg := gormConfig
+		cfg := gormConfig(c.Log)
 		cfg.PrepareStmt = true // the driver keeps no statements of its own
 		// Ten years is what gorm takes for ever: it then starts no goroutine, which nothing could stop.
 		cfg.PrepareStmtTTL = 10 * 365 * 24 * time.Hour
-		return gorm.Open(gormlite.OpenDB(db), &cfg)
+		return gorm.Open(gormlite.OpenDB(db), cfg)
 	}
 	w, err := open("immediate", 1)
 	if err != nil {
