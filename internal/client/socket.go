@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,7 +87,7 @@ func (s *Socket) write(f frame) error {
 func (s *Socket) read() {
 	defer close(s.done)
 	var err error
-	for {
+	for err == nil {
 		var f frame
 		if err = s.conn.ReadJSON(&f); err != nil {
 			break
@@ -103,7 +104,8 @@ func (s *Socket) read() {
 				if err = json.Unmarshal(f.Payload, &r); err == nil {
 					select {
 					case sub.C <- r:
-					case <-s.quit:
+					case <-s.quit: // nothing after it either: there would be a hole
+						err = net.ErrClosed
 					}
 				}
 			}
