@@ -62,6 +62,9 @@ func (s *Service) Send(ctx context.Context, v chat.Viewer, conversation chat.ID,
 	if err := s.cfg.Allow(v.User); err != nil {
 		return chat.Message{}, err
 	}
+	if conversation.Kind != chat.KindConversation {
+		return chat.Message{}, chat.ErrNotFound
+	}
 	x := &store.Send{Conversation: conversation, Sender: v.User, Key: key, Body: body}
 	if err := s.committer.send(ctx, x); err != nil {
 		return chat.Message{}, err
@@ -77,8 +80,11 @@ func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRu
 //
 // Errors: BAD_USER_INPUT (no such seq yet), NOT_FOUND (not a member), UNAVAILABLE.
 func (s *Service) MarkRead(ctx context.Context, v chat.Viewer, conversation chat.ID, seq int64) (chat.Receipt, chat.Position, error) {
-	if seq < 0 {
+	switch {
+	case seq < 0:
 		return chat.Receipt{}, 0, chat.BadInput("0 or more", "input", "seq")
+	case conversation.Kind != chat.KindConversation:
+		return chat.Receipt{}, 0, chat.ErrNotFound
 	}
 	x := &store.Read{Conversation: conversation, User: v.User, Seq: seq}
 	if err := s.committer.read(ctx, x); err != nil {

@@ -240,3 +240,33 @@ func TestStop(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// What the database refuses as a whole (here: a text with NUL, or a sender that does not exist) is found, and does not take
+// its neighbours with it.
+func TestPoisonDoesNotSpread(t *testing.T) {
+	t.Parallel()
+	on(t, 3, func(t *testing.T, w world) {
+		var sends []*store.Send
+		for i := range 33 {
+			x := &store.Send{ID: chat.NewID(chat.KindMessage), Conversation: w.group, Sender: w.users[i%2], Key: fmt.Sprint(i), Body: "b"}
+			switch i {
+			case 17:
+				x.Body = "a\x00b"
+			case 20:
+				x.Sender = chat.NewID(chat.KindUser)
+			}
+			sends = append(sends, x)
+		}
+		w.CommitTogether(sends)
+		for i, x := range sends {
+			switch {
+			case i == 20:
+				wantCode(t, x.Err, chat.CodeNotFound)
+			case i != 17 && x.Err != nil:
+				t.Errorf("%d: %v", i, x.Err)
+			case i == 17 && x.Err == nil && x.Message.Body != x.Body: // SQLite can keep it
+				t.Errorf("%d: %+v", i, x)
+			}
+		}
+	})
+}
