@@ -162,6 +162,9 @@ func (s *Service) Snapshot(ctx context.Context, users []chat.ID) (*chat.Event, e
 //
 // Errors: NOT_FOUND (not a member), FORBIDDEN (silent conversation), UNAVAILABLE.
 func (s *Service) SetTyping(ctx context.Context, v chat.Viewer, conversation chat.ID, typing bool) (until time.Time, err error) {
+	if conversation.Kind != chat.KindConversation {
+		return until, chat.ErrNotFound
+	}
 	if _, err := s.store.CurrentMembership(ctx, conversation, v.User); err != nil {
 		return until, err
 	}
