@@ -194,10 +194,20 @@ func (tx *Tx) Emit(e chat.Event, topics ...chat.Topic) {
 	}
 }
 
+const writeTimeout = 10 * time.Second
+
 // Write runs fn and the listeners of what it emits in one transaction, and appends the events last. It returns the
 // position of the last event; without any, the head as of the change. fn may run more than once, and must not keep
 // anything of a run that failed. Errors of fn roll everything back and are returned as they are.
+//
+// A change that has begun is carried through even if ctx ends meanwhile (a client that hung up half-way would otherwise
+// never know whether it happened, and cost PostgreSQL a connection), but for no longer than writeTimeout.
 func (s *Store) Write(ctx context.Context, actor chat.ID, fn func(*Tx) error) (chat.Position, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
 	for try := 1; ; try++ {
 		pos, err := s.writeOnce(ctx, actor, fn)
 		if err == nil || !s.lostRace(err) || try == 10 {
