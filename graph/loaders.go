@@ -88,15 +88,26 @@ func (r *Resolver) loaders(ctx context.Context) *Loaders {
 	return ctx.Value(loadersKey{}).(*Loaders) // every operation and event gets a set: see app
 }
 
-// conversationsByID closes the conversations where whoever is told of them is no longer a member.
+// conversationsByID closes the conversations where whoever is told of them is not a member (any more).
 func (r *Resolver) conversationsByID(ctx context.Context, ids []chat.ID) (map[chat.ID]*chat.Conversation, error) {
 	found, err := r.Conversations.ByIDs(ctx, ids)
-	if chat.IsClosed(ctx) {
-		for _, c := range found {
+	if err != nil {
+		return nil, err
+	}
+	closed := chat.IsClosed(ctx)
+	mine := make([]*chat.Member, len(ids))
+	_, looked := chat.ViewerFrom(ctx)
+	if looked && !closed {
+		if mine, err = r.loaders(ctx).Memberships.LoadAll(ctx, ids); err != nil {
+			return nil, err
+		}
+	}
+	for i, id := range ids {
+		if c := found[id]; c != nil && (closed || looked && mine[i] == nil) {
 			*c = c.Close()
 		}
 	}
-	return found, err
+	return found, nil
 }
 
 func (r *Resolver) presencesByID(ctx context.Context, ids []chat.ID) (map[chat.ID]chat.Presence, error) {
