@@ -168,7 +168,7 @@ func TestClosedEventsTellNothing(t *testing.T) {
 	c := chat.Conversation{ID: chat.NewID(chat.KindConversation), Kind: chat.Group, Title: "t", MemberCount: 3, LastSeq: 5}
 	e := &chat.Event{Rows: chat.Rows{Conversation: &c}}
 	closed := e.Close().Rows.Conversation
-	if *closed != (chat.Conversation{ID: c.ID, Kind: c.Kind, Closed: true}) {
+	if *closed != (chat.Conversation{ID: c.ID, Kind: c.Kind, CreatedAt: c.CreatedAt, UpdatedAt: c.CreatedAt, Closed: true}) {
 		t.Errorf("%+v", closed)
 	}
 	if c.Title != "t" || e.Rows.Conversation != &c {

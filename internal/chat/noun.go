@@ -135,7 +135,7 @@ type Presence struct {
 	LastSeenAt time.Time // zero while online, and for somebody who never was
 }
 
-// Close is the conversation as somebody sees it who is not in it.
+// Close is the conversation as somebody sees it who is not in it. Its times are never null, and say no more than its id.
 func (c Conversation) Close() Conversation {
-	return Conversation{ID: c.ID, Kind: c.Kind, Closed: true}
+	return Conversation{ID: c.ID, Kind: c.Kind, CreatedAt: c.CreatedAt, UpdatedAt: c.CreatedAt, Closed: true}
 }
