@@ -53,7 +53,8 @@ func (tx *Tx) send(x *Send, appended *chat.Position) error {
 	if err != nil {
 		return err
 	}
-	user.ID, x.User = x.Sender, user
+	user.ID = x.Sender
+	x.User = user
 	old, err := one(tx.db, scanMessage, "SELECT "+messageColumns+" FROM messages m WHERE m.sender_id = ? AND m.client_key = ?", id(x.Sender), x.Key)
 	switch {
 	case err == nil && (old.Conversation != x.Conversation || old.Body != x.Body):
