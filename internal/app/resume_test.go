@@ -54,7 +54,7 @@ func TestResume(t *testing.T) {
 		for i, room := range rooms {
 			follow(people[1+i%2], uint64(20+i), room, nodes[i%2], nodes[1])
 		}
-		stream(t, people, rooms, nodes)
+		stream(t, people, rooms, nodes, position(t, begin))
 		close(written)
 		wg.Wait()
 
@@ -67,29 +67,41 @@ func TestResume(t *testing.T) {
 	})
 }
 
-// stream appends 5,000 events: messages and read marks of everybody, while the last two come and go.
-func stream(t *testing.T, people []*client.Account, rooms []string, nodes []*app.App) {
-	var count atomic.Int64
+// stream appends 5,000 events after begin: messages and read marks of everybody, while the last two come and go.
+func stream(t *testing.T, people []*client.Account, rooms []string, nodes []*app.App, begin chat.Position) {
+	var head atomic.Int64
+	end := int64(begin) + streamed
+	reached := func(cursor string) {
+		for p := int64(position(t, cursor)); ; {
+			if old := head.Load(); old >= p || head.CompareAndSwap(old, p) {
+				return
+			}
+		}
+	}
 	var wg sync.WaitGroup
 	for w := range 12 {
 		random := rand.New(rand.NewPCG(uint64(w), 2))
 		p := *people[w%len(people)].Client
 		p.URL = nodes[w/11].URL() // the last one writes on the other node
 		wg.Go(func() {
-			for count.Load() < streamed {
+			for head.Load() < end {
 				room := rooms[random.IntN(len(rooms))]
 				s, err := send(t.Context(), &p, room, "a message", fmt.Sprintf("%d-%x", w, random.Uint64()))
-				if err == nil && random.IntN(10) == 0 {
-					count.Add(1)
-					err = p.Do(t.Context(), `mutation($c: ID!, $s: Int!) { markRead(input: {conversationId: $c, seq: $s}) { cursor } }`,
-						client.Vars{"c": room, "s": s.SendMessage.Message.Seq}, nil)
+				if err != nil {
+					if w%len(people) < residents || client.Code(err) != "NOT_FOUND" {
+						t.Error(err)
+						return
+					}
+					continue
 				}
-				if err != nil && (w%len(people) < residents || client.Code(err) != "NOT_FOUND") {
-					t.Error(err)
-					return
-				}
-				if err == nil {
-					count.Add(1)
+				reached(s.SendMessage.Cursor)
+				if random.IntN(10) == 0 {
+					who := people[random.IntN(residents)]
+					if err := who.Do(t.Context(), `mutation($c: ID!, $s: Int!) { markRead(input: {conversationId: $c, seq: $s}) { cursor } }`,
+						client.Vars{"c": room, "s": s.SendMessage.Message.Seq}, nil); err != nil {
+						t.Error(err)
+						return
+					}
 				}
 			}
 		})
@@ -97,7 +109,7 @@ func stream(t *testing.T, people []*client.Account, rooms []string, nodes []*app
 	for i, room := range rooms {
 		wg.Go(func() {
 			guest, in := people[residents+i%2], false
-			for turn := int64(1); count.Load() < streamed; turn++ {
+			for n := 0; head.Load() < end; n++ {
 				text := `mutation($c: ID!, $u: ID!) { addMembers(input: {conversationId: $c, userIds: [$u]}) { cursor } }`
 				if in {
 					text = `mutation($c: ID!, $u: ID!) { removeMember(input: {conversationId: $c, userId: $u}) { cursor } }`
@@ -107,10 +119,13 @@ func stream(t *testing.T, people []*client.Account, rooms []string, nodes []*app
 					return
 				}
 				in = !in
-				count.Add(1)
-				for next := count.Load() + 40; count.Load() < min(next, streamed); { // let some messages pass
-					mustSend(t, people[0].Client, room, "meanwhile")
-					count.Add(1)
+				for i := range 5 { // let some messages pass
+					s, err := send(t.Context(), people[0].Client, room, "meanwhile", fmt.Sprint(room, n, i))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					reached(s.SendMessage.Cursor)
 				}
 			}
 		})
