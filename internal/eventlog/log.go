@@ -39,12 +39,13 @@ type Log struct {
 	epoch   chat.Epoch
 	applied atomic.Int64
 	wake    chan struct{}
+	asked   atomic.Bool // by a doorbell without events
 	cancel  context.CancelFunc
 	done    chan struct{}
 
 	mu      sync.Mutex
 	offered map[chat.Position]*chat.Event
-	ring    []*chat.Event // contiguous positions, oldest first; at most twice cfg.Ring
+	ring    []*chat.Event // contiguous positions, oldest first; at most twice cfg.Ring; only ever appended to or replaced
 	moved   chan struct{} // closed and replaced whenever applied grows
 }
 
@@ -100,8 +101,12 @@ func (l *Log) Epoch() chat.Epoch { return l.epoch }
 // Applied is the newest position that the consumer has been given.
 func (l *Log) Applied() chat.Position { return chat.Position(l.applied.Load()) }
 
-// Offer is the doorbell: the log has grown, by these events among others. It does not block. The events are kept.
+// Offer is the doorbell: the log has grown, by these events among others; without events it is read. It does not block.
+// The events are kept.
 func (l *Log) Offer(events []*chat.Event) {
+	if len(events) == 0 {
+		l.asked.Store(true)
+	}
 	l.mu.Lock()
 	for _, e := range events {
 		if e.Position > l.Applied() && len(l.offered) < maxOffered {
@@ -123,6 +128,7 @@ func (l *Log) run(ctx context.Context) {
 		ask := false
 		select {
 		case <-l.wake:
+			ask = l.asked.Swap(false)
 		case <-timer.C:
 			ask = true
 		case <-ctx.Done():
@@ -205,9 +211,7 @@ func (l *Log) apply(ctx context.Context, batch []*chat.Event) {
 			l.forget(e.Topic)
 		}
 		if len(l.ring) == 2*l.cfg.Ring {
-			n := copy(l.ring, l.ring[l.cfg.Ring:])
-			clear(l.ring[n:])
-			l.ring = l.ring[:n]
+			l.ring = append(make([]*chat.Event, 0, 2*l.cfg.Ring), l.ring[l.cfg.Ring:]...)
 		}
 		l.ring = append(l.ring, e)
 	}
@@ -221,8 +225,9 @@ func (l *Log) apply(ctx context.Context, batch []*chat.Event) {
 }
 
 // forget takes the content of a deleted conversation out of the ring: a replay never brings it back. Events are shared,
-// so they are replaced, not changed.
+// so they are replaced, not changed, and so is the ring, which readers may hold.
 func (l *Log) forget(t chat.Topic) {
+	l.ring = append(make([]*chat.Event, 0, cap(l.ring)), l.ring...)
 	for i, e := range l.ring {
 		if e.Topic == t {
 			c := *e
@@ -232,7 +237,7 @@ func (l *Log) forget(t chat.Topic) {
 	}
 }
 
-// Read returns up to limit filled events with from < position that the spans cover, in order, from the ring or the
+// Read returns up to limit filled events with from < position ≤ Applied that the spans cover, in order, from the ring or the
 // database, and the position up to which it has looked. Errors: CURSOR_EXPIRED when the log does not reach back to from,
 // UNAVAILABLE.
 func (l *Log) Read(ctx context.Context, from chat.Position, spans []chat.Span, limit int) (events []*chat.Event, through chat.Position, err error) {
@@ -276,19 +281,21 @@ func (l *Log) Read(ctx context.Context, from chat.Position, spans []chat.Span, l
 
 func (l *Log) fromRing(from chat.Position, of map[chat.Topic][]chat.Span, limit int) (events []*chat.Event, through chat.Position, ok bool) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.ring) == 0 {
-		return nil, from, from >= l.Applied()
+	ring, applied := l.ring, l.Applied()
+	l.mu.Unlock()
+	if len(ring) == 0 {
+		return nil, from, from >= applied
 	}
-	first := l.ring[0].Position
+	first := ring[0].Position
 	if from < first-1 {
 		return nil, from, false
 	}
 	through = from
-	for i := int(from - first + 1); i < len(l.ring) && len(events) < limit; i++ {
-		through = l.ring[i].Position
-		if covered(of, l.ring[i]) {
-			events = append(events, l.ring[i])
+	// What is in the ring and not applied yet may change who hears what comes after it.
+	for i := int(from - first + 1); i < len(ring) && ring[i].Position <= applied && len(events) < limit; i++ {
+		through = ring[i].Position
+		if covered(of, ring[i]) {
+			events = append(events, ring[i])
 		}
 	}
 	return events, through, true

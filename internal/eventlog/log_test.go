@@ -300,3 +300,57 @@ func TestReached(t *testing.T) {
 		}
 	})
 }
+
+// Until the consumer has applied a batch, nobody reads of it: it may change what the reader may see.
+func TestReadStopsAtApplied(t *testing.T) {
+	t.Parallel()
+	s := &source{}
+	s.add(topic, 3)
+	var l *eventlog.Log
+	type reading struct {
+		n             int
+		through, want chat.Position
+	}
+	during := make(chan reading, 1)
+	l = eventlog.New(eventlog.Config{
+		Source: s, Poll: time.Hour, Fill: func(context.Context, []*chat.Event) error { return nil },
+		Apply: func([]*chat.Event) {
+			events, through, err := l.Read(t.Context(), l.Applied(), []chat.Span{{Topic: topic}}, 10)
+			if err != nil {
+				t.Error(err)
+			}
+			during <- reading{len(events), through, l.Applied()}
+		},
+	})
+	if err := l.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.Start()
+	defer l.Stop()
+	for range 2 { // with an empty ring before, and with one that has something
+		l.Offer(s.add(topic, 2))
+		if r := <-during; r.n != 0 || r.through != r.want {
+			t.Errorf("%d events through %d are read while only %d is applied", r.n, r.through, r.want)
+		}
+	}
+}
+
+// A bare doorbell, and a reader who knows of more, have the log read at once.
+func TestBareDoorbell(t *testing.T) {
+	t.Parallel()
+	s := &source{}
+	l := eventlog.New(eventlog.Config{
+		Source: s, Poll: time.Hour, Fill: func(context.Context, []*chat.Event) error { return nil }, Apply: func([]*chat.Event) {},
+	})
+	if err := l.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.Start()
+	defer l.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	s.add(topic, 3)
+	if err := l.Reached(ctx, 3); err != nil {
+		t.Fatal(err)
+	}
+}
