@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/parley-chat/parley/internal/chat"
@@ -37,10 +38,18 @@ func (tx *Tx) appendEvents() (chat.Position, error) {
 			return 0, err
 		}
 	}
-	q, args := tx.insertEvents(tx.events)
-	_, err = tx.exec(q, args...)
-	return head, err
+	for some := range slices.Chunk(tx.events, eventsAtOnce) {
+		q, args := tx.insertEvents(some)
+		if _, err := tx.exec(q, args...); err != nil {
+			return 0, err
+		}
+	}
+	return head, nil
 }
+
+// eventsAtOnce is how many events one statement inserts: SQLite takes 32,766 values, PostgreSQL 65,535, and every number of
+// events is a statement of its own to keep prepared.
+const eventsAtOnce = 100
 
 func headSQL(n int) string {
 	if n == 0 {
