@@ -157,7 +157,7 @@ func (s *Store) Trim(ctx context.Context, before time.Time, max int) (n int64, e
 		if n, err = tx.exec("DELETE FROM events WHERE position <= ?", int64(keep)); err != nil {
 			return err
 		}
-		_, err = tx.exec("UPDATE event_head SET trimmed = ?", int64(keep))
+		_, err = tx.exec("UPDATE event_head SET trimmed = ? WHERE trimmed < ?", int64(keep), int64(keep)) // another node may have trimmed further
 		return err
 	})
 	return n, err

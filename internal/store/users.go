@@ -129,6 +129,7 @@ func (tx *Tx) SetPasswordHash(user chat.ID, hash string) error {
 func (s *Store) SetLastSeen(ctx context.Context, users []chat.ID, at time.Time) error {
 	t := s.at(Micros(at))
 	r := reader{s.write.WithContext(ctx), s.dialect}
-	_, err := r.exec("UPDATE users SET last_seen_at = ? WHERE id"+s.ids+"AND (last_seen_at IS NULL OR last_seen_at < ?)", t, s.set(users), t)
+	_, err := r.exec("UPDATE users SET last_seen_at = ? WHERE id IN (SELECT id FROM users WHERE id"+s.ids+
+		"AND (last_seen_at IS NULL OR last_seen_at < ?) ORDER BY id"+s.lock+")", t, s.set(users), t)
 	return translate(err)
 }
