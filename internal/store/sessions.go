@@ -97,10 +97,12 @@ func (tx *Tx) endSessions(which string, args ...any) ([]chat.Session, error) {
 	return l, err
 }
 
+const trimSessionsSQL = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at < ? OR expires_at < ? LIMIT ?)"
+
 // TrimSessions deletes up to max sessions that were ended or have expired before a time, and says how many.
 func (s *Store) TrimSessions(ctx context.Context, before time.Time, max int) (int64, error) {
 	t := s.at(Micros(before))
 	r := reader{s.write.WithContext(ctx), s.dialect}
-	n, err := r.exec("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at < ? OR expires_at < ? LIMIT ?)", t, t, max)
+	n, err := r.exec(trimSessionsSQL, t, t, max)
 	return n, translate(err)
 }

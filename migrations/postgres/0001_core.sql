@@ -23,6 +23,7 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_user ON sessions (user_id, id) WHERE ended_at IS NULL;
 CREATE INDEX sessions_ended ON sessions (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX sessions_expires ON sessions (expires_at);
 
 CREATE TABLE friend_requests (
   id uuid PRIMARY KEY,
