@@ -1,0 +1,168 @@
+// Command bench measures what Parley's live path and its sends cost, against a bare write(2) to each socket and against
+// servers that people use, on this machine, over loopback. It talks to every server as clients do; Parley's users are
+// written into its database, because each sign-up hashes a password. It runs on Linux and needs PostgreSQL's programs.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+var columns = []string{bareName, "gorilla loop", "Socket.IO", "gqlgen", "Apollo", "pgbench", "Parley"}
+
+func main() {
+	if len(os.Args) == 4 && os.Args[1] == "peer" {
+		fail(servePeer(os.Args[2], os.Args[3]))
+	}
+	b := &bench{peers: map[string]bool{bareName: true, "gorilla loop": true, "gqlgen": true}}
+	flag.BoolVar(&b.quick, "quick", false, "fewer peers and shorter: under two minutes")
+	flag.IntVar(&b.pairs, "rounds", 3, "interleaved rounds")
+	only := flag.String("rows", "", "letters of the rows to measure: c(alm) f(lat out) m(any) p(ublishers) r(esident) o(pen) s(ends) g(rowth)")
+	parley := flag.String("parley", "", "a built server; empty: it is built")
+	flag.Parse()
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	fail(b.run(ctx, *only, *parley))
+}
+
+func fail(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(env []string, dir, program string, args ...string) error {
+	cmd := exec.Command(program, args...)
+	cmd.Env, cmd.Dir = append(os.Environ(), env...), dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// prepare builds the servers. The working folder is the module's.
+func (b *bench) prepare(parley string) (err error) {
+	if b.root, err = filepath.Abs(".."); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "parley-bench-bin-"); err != nil {
+		return err
+	}
+	if parley != "" {
+		if parley, err = filepath.Abs(parley); err == nil {
+			err = os.Symlink(parley, filepath.Join(b.dir, "parley"))
+		}
+	} else {
+		err = run([]string{"GOFLAGS="}, b.root, "go", "build", "-o", filepath.Join(b.dir, "parley"), ".")
+	}
+	if err == nil {
+		err = run(nil, ".", "go", "build", "-o", filepath.Join(b.dir, "gqlgenpeer"), "./gqlgenpeer")
+	}
+	if err != nil || b.quick {
+		return err
+	}
+	if _, e := exec.LookPath("npm"); e != nil {
+		b.skipped = append(b.skipped, "Socket.IO and Apollo: npm is not installed")
+	} else if e := run(nil, filepath.Join(b.root, "bench/node"), "npm", "ci", "--no-audit", "--no-fund"); e != nil {
+		b.skipped = append(b.skipped, "Socket.IO and Apollo: "+e.Error())
+	} else {
+		b.peers["Socket.IO"], b.peers["Apollo"] = true, true
+	}
+	return nil
+}
+
+func (b *bench) run(ctx context.Context, only, parley string) (err error) {
+	defer func() { _ = os.RemoveAll(b.dir) }()
+	if err = b.prepare(parley); err != nil {
+		return err
+	}
+	if b.pg, err = startPostgres(); err != nil {
+		return err
+	}
+	defer b.pg.stop()
+	b.w = newWorld(many, 2)
+	began := time.Now()
+	short := func(full, quick time.Duration) time.Duration {
+		if b.quick {
+			return quick
+		}
+		return full
+	}
+	rows := []struct {
+		letter, name string
+		measure      func(name string) error
+	}{
+		{"c", "1,000 sockets, 20 events/s", func(n string) error {
+			return b.fanOut(ctx, n, 1, few, traffic{1, 20, 1 << 20, short(8*time.Second, 3*time.Second)}, b.pairs)
+		}},
+		{"f", "1,000 sockets, flat out", func(n string) error {
+			return b.fanOut(ctx, n, 1, few, traffic{8, 0, 16, short(4*time.Second, 1500*time.Millisecond)}, b.pairs)
+		}},
+		{"m", "10,000 sockets, flat out", func(n string) error {
+			return b.fanOut(ctx, n, 0, many, traffic{8, 0, 16, short(5*time.Second, 2*time.Second)}, b.pairs)
+		}},
+		{"p", "1,000 sockets, 32 publishers", func(n string) error {
+			return b.fanOut(ctx, n, 1, few, traffic{32, 0, 64, short(4*time.Second, 1500*time.Millisecond)}, b.pairs)
+		}},
+		{"r", "resident bytes per idle socket", func(n string) error {
+			return b.memory(ctx, n, map[bool]int{false: 4000, true: 4000}[b.quick], short(150*time.Second, 5*time.Second))
+		}},
+		{"o", "connect + init + subscribe, per second", func(n string) error {
+			return b.connects(ctx, n, 4000, b.pairs)
+		}},
+		{"s", "durable sends, 64 HTTP clients, against pgbench", func(n string) error {
+			return b.sends(ctx, n, short(6*time.Second, 2*time.Second), b.pairs)
+		}},
+	}
+	letters := only
+	if letters == "" {
+		letters = "cfmpros"
+		if b.quick {
+			letters = "cfpos"
+		}
+	}
+	for _, r := range rows {
+		if strings.Contains(letters, r.letter) && ctx.Err() == nil {
+			fmt.Println(r.name)
+			if err := r.measure(r.name); err != nil {
+				fmt.Println("  failed:", err)
+				b.skipped = append(b.skipped, r.name+": "+err.Error())
+			}
+		}
+	}
+	fmt.Printf("\n%s, %d cores, %s, %s, %.0f s\n\n%s\n", time.Now().UTC().Format("2006-01-02 15:04 MST"), runtime.NumCPU(), cpuName(), runtime.Version(),
+		time.Since(began).Seconds(), b.table.markdown(columns))
+	fmt.Println("The first rows are the server's CPU time for each delivery, the bare write(2) of the same bytes to each socket in the same round being 1;\n" +
+		"medians of interleaved rounds, with their ranges. Messages are published by sendMessage over HTTP and stored in PostgreSQL\n" +
+		"before they are delivered (Parley); the peers keep them in memory. Flat out: 8 publishers, at most 16 events ahead of the\n" +
+		"sockets; 32 publishers: at most 64.")
+	for _, s := range b.skipped {
+		fmt.Println("Not measured:", s)
+	}
+	return ctx.Err()
+}
+
+func cpuName() string {
+	b, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(b)) {
+		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
+			return strings.TrimSpace(v)
+		}
+	}
+	return runtime.GOARCH
+}
+
+func lockThread() (unlock func()) {
+	runtime.LockOSThread()
+	return runtime.UnlockOSThread
+}
