@@ -59,8 +59,10 @@ func TestResume(t *testing.T) {
 		wg.Wait()
 
 		log := mustEvents(t, db)
+		ctx, cancel := context.WithTimeout(t.Context(), patience/2)
+		defer cancel()
 		for i, s := range all {
-			s.finish(t, expected(s, entitled(t, db, log, mustID(t, s.who.ID), position(t, begin))))
+			s.finish(ctx, t, expected(s, entitled(t, db, log, mustID(t, s.who.ID), position(t, begin))))
 			t.Logf("subscriber %d: %d events, %d subscriptions", i, len(s.seen), s.joins)
 		}
 		mustCheck(t, db)
@@ -225,10 +227,8 @@ func (s *subscriber) follow(t *testing.T, written <-chan struct{}) {
 }
 
 // finish comes back once more, for what is left, and compares.
-func (s *subscriber) finish(t *testing.T, want []seen) {
+func (s *subscriber) finish(ctx context.Context, t *testing.T, want []seen) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	sock, sub, err := s.subscribe(ctx, 64)
 	if err != nil {
 		t.Error(err)
