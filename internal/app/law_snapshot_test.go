@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -219,6 +220,9 @@ func (s state) clone() (c state) {
 
 // difference is empty when two states are equal, and else says where they are not.
 func difference(got, want state) string {
+	if reflect.DeepEqual(got, want) {
+		return ""
+	}
 	a, b := lines(got), lines(want)
 	if slices.Equal(a, b) {
 		return ""

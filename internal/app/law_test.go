@@ -46,7 +46,7 @@ func TestLaw(t *testing.T) {
 				w.check(f, l)
 			}
 		}
-		w.checkAll()
+		w.checkAll(sdl)
 	})
 }
 
@@ -72,6 +72,7 @@ type person struct {
 	first, live    state
 	began, reached string
 	feed           *client.Subscription
+	heard          []string // the types of what came
 }
 
 func newWorld(t *testing.T, url string) *world {
@@ -141,8 +142,10 @@ func (p *person) next(s *client.Subscription) (event, error) {
 }
 
 // replay reads the person's events after a cursor, up to CaughtUp.
-func (p *person) replay(after string) (events []event) {
-	s, err := p.socket.Subscribe(changes, client.Vars{"after": after}, 1000)
+func (p *person) replay(after string) []event { return p.upToNow(changes, client.Vars{"after": after}) }
+
+func (p *person) upToNow(subscription string, vars client.Vars) (events []event) {
+	s, err := p.socket.Subscribe(subscription, vars, 1000)
 	for err == nil {
 		var e event
 		if e, err = p.next(s); err == nil && e.Typename == "CaughtUp" {
@@ -151,7 +154,7 @@ func (p *person) replay(after string) (events []event) {
 		}
 		events = append(events, e)
 	}
-	p.w.Errorf("replay after %s: %v", after, err)
+	p.w.Errorf("%s, replay after %v: %v", p.Username(), vars, err)
 	return events
 }
 
@@ -171,7 +174,7 @@ func (p *person) follow(replayed []event) (events []event) {
 		if events = append(events, e); e.Cursor == rest[0].Cursor {
 			rest = rest[1:]
 		}
-		p.reached = e.Cursor
+		p.reached, p.heard = e.Cursor, append(p.heard, e.Typename)
 	}
 	return events
 }
@@ -277,9 +280,12 @@ func (w *world) check(f *ast.FieldDefinition, l law) {
 	})
 }
 
-// checkAll holds everything that happened to the law, as one long absence.
-func (w *world) checkAll() {
+// checkAll holds everything that happened to the law, as one long absence. Nothing that clients can be told was missing in
+// it, and the narrow subscriptions tell their part of it.
+func (w *world) checkAll(sdl *ast.Schema) {
 	w.settle()
+	var mu sync.Mutex
+	told := map[string]bool{}
 	w.everybody(func(p *person, _ int) {
 		now, _ := p.look()
 		events := p.replay(p.began)
@@ -288,7 +294,45 @@ func (w *world) checkAll() {
 		if !slices.IsSortedFunc(events, func(a, b event) int { return int(a.position() - b.position()) }) {
 			w.Errorf("%s: out of order: %v", p.Username(), events)
 		}
+		p.narrow(sdl, "friendRequestUpdated", "", events)
+		for id := range now.Conversations {
+			p.narrow(sdl, "messageAdded", id, events)
+			p.narrow(sdl, "conversationUpdated", id, events)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, e := range p.heard {
+			told[e] = true
+		}
 	})
+	for _, event := range sdl.GetPossibleTypes(sdl.Types["Event"]) {
+		if event.Kind == ast.Object && event.Name != "CaughtUp" && !told[event.Name] {
+			w.Errorf("no law leads to a %s", event.Name)
+		}
+	}
+}
+
+// narrow expects a narrow subscription to tell those events of the whole feed that are of its type, in its conversation.
+func (p *person) narrow(sdl *ast.Schema, field, conversation string, events []event) {
+	f := sdl.Subscription.Fields.ForName(field)
+	text, vars := "subscription($after: Cursor) { events: "+field+"(after: $after) { __typename cursor } }", client.Vars{"after": p.began}
+	if conversation != "" {
+		text = "subscription($after: Cursor, $c: ID!) { events: " + field + "(after: $after, conversationId: $c) { __typename cursor } }"
+		vars["c"] = conversation
+	}
+	var want []string
+	for _, e := range events {
+		if slices.Contains(sdl.Types[e.Typename].Interfaces, f.Type.Name()) && e.ConversationID == conversation {
+			want = append(want, e.Cursor)
+		}
+	}
+	var got []string
+	for _, e := range p.upToNow(text, vars) {
+		got = append(got, e.Cursor)
+	}
+	if !slices.Equal(got, want) {
+		p.w.Errorf("%s, %s %s: %v, want %v", p.Username(), field, conversation, got, want)
+	}
 }
 
 func (p *person) equal(name, what string, events []event, got, want state) {
