@@ -280,10 +280,15 @@ func TestPresenceIsForFriends(t *testing.T) {
 					t.Errorf("%s: the snapshot is %s", end, text)
 				}
 			}
+			other := testkit.MustSignUp(t, s.url, "Other Friend") // stays one, and asks the same
+			testkit.MustBefriend(t, other, friend)
+			kept := s.listen(s.dial(other.Client), `subscription { presenceChanged `+fields, nil)
+			s.item(kept, time.Minute)
 			s.do("friend", end, "userId", watcher.ID)
 			s.until(feed, "FriendshipEnded")
 			s.dial(stranger.Client)
 			s.dial(friend.Client)
+			s.until(kept, friend.ID)
 			// What was published before the first mark's coming is out when the second's comes.
 			for _, m := range marks {
 				s.dial(m.Client)
