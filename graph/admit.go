@@ -53,6 +53,9 @@ func (r *Resolver) oneConversation(conversation chat.ID, after *chat.Cursor) adm
 		spans, err := r.Feed.Spans(ctx, v, r.from(after))
 		a.Follow = live.FollowConversation
 		a.Spans = slices.DeleteFunc(spans, func(s chat.Span) bool { return s.Topic != chat.ConversationTopic(conversation) })
+		if err == nil && len(a.Spans) == 0 { // the membership has ended since
+			err = chat.ErrNotFound
+		}
 		return a, err
 	}
 }

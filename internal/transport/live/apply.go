@@ -103,9 +103,13 @@ func (l *Live) plan(p *plan, e *chat.Event) {
 // broadcast goes to everybody who listens to e's topic: one execution for each group, or for each viewer where the
 // group's selection depends on one.
 func (l *Live) broadcast(p *plan, e *chat.Event) {
-	closed := e.Type == chat.ConversationDeleted
-	for g, r := range l.topics[e.Topic] {
-		if !g.shape.viewer[l.cfg.RootType(e.Type)] {
+	rooms := l.topics[e.Topic]
+	if len(rooms) == 0 {
+		return
+	}
+	closed, root := e.Type == chat.ConversationDeleted, l.cfg.RootType(e.Type)
+	for g, r := range rooms {
+		if !g.shape.viewer[root] {
 			p.steps = append(p.steps, step{kind: stepPush, room: r, unit: p.unit(g, e, closed, nil)})
 			continue
 		}
@@ -121,7 +125,8 @@ func (l *Live) broadcast(p *plan, e *chat.Event) {
 	}
 }
 
-// beginSpans lets feeds hear a conversation from e on: those of everybody who joined with it.
+// beginSpans lets feeds hear a conversation from e on: those of everybody who joined with it. A listener to one
+// conversation hears it from then on too, where it was admitted before e was applied.
 func (l *Live) beginSpans(p *plan, e *chat.Event) {
 	users := e.Detail.Members
 	if e.Type == chat.MemberAdded {
@@ -132,11 +137,20 @@ func (l *Live) beginSpans(p *plan, e *chat.Event) {
 			continue
 		}
 		for m := range l.viewers[u] {
-			if m.g == nil || m.follow != FollowMemberships {
+			if m.g == nil {
 				continue
 			}
-			m.spans = fold(m.spans, e, u, true)
-			m.version++
+			switch m.follow {
+			case FollowMemberships:
+				m.spans = fold(m.spans, e, u, true)
+				m.version++
+			case FollowConversation:
+				if _, ok := covering(m.spans, e); !ok {
+					continue
+				}
+			default:
+				continue
+			}
 			if l.listen(m, e.Topic) {
 				p.steps = append(p.steps, step{kind: stepAdd, room: l.topics[e.Topic][m.g], member: m})
 			}

@@ -202,15 +202,17 @@ func (l *Live) register(m *member, j *joining, key string, sh *shape, oc *graphq
 	}
 	for _, e := range m.changes {
 		m.spans = fold(m.spans, e, m.viewer.User, m.follow == FollowMemberships)
-		if m.follow == FollowConversation && e.Topic == chat.ConversationTopic(m.conversation) && ends(e, m.viewer.User) {
+		if !m.durable() && m.follow == FollowConversation && e.Topic == chat.ConversationTopic(m.conversation) && ends(e, m.viewer.User) {
 			m.endAt = e.Position
 		}
 	}
 	if m.follow == FollowConversation {
-		for _, s := range m.spans { // the database knew already that the membership ends
-			if s.To != 0 && m.endAt == 0 {
-				m.endAt = s.To
+		for _, s := range m.spans { // the newest: a membership that ended may have begun again
+			if s.To == 0 {
+				m.endAt = 0
+				break
 			}
+			m.endAt = max(m.endAt, s.To)
 		}
 	}
 	g := l.groups[key]

@@ -248,3 +248,44 @@ func TestStopCancelsOperations(t *testing.T) {
 	c.quiet()
 	s.live.Stop()
 }
+
+// The database knows of a membership before the log has brought it here: its conversation is heard from its beginning.
+func TestListenerAdmittedBeforeItsMembershipIsApplied(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.members[user(1)] = []chat.Span{{Topic: chat.ConversationTopic(conv(1)), From: 1}}
+	c := s.connect(token(1, 1))
+	c.sub("m", messageQuery, "c", conv(1))
+	s.log.add(message(1, "1: not for them"), s.event(chat.MemberAdded, 1, 1), message(1, "3"))
+	s.say(1, "4")
+	for _, want := range []chat.Position{3, 4} {
+		if p := cursorOf(t, c.get()); p != want {
+			t.Fatalf("got %d, want %d", p, want)
+		}
+	}
+	c.quiet()
+}
+
+// Who left and came back since the cursor is a member: the replay shows both spans and goes on.
+func TestConversationReplayOverTwoMemberships(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.in(1, 1)
+	s.say(1, "1")
+	s.change(chat.MemberRemoved, 1, 1)
+	s.say(1, "3: not for them")
+	s.change(chat.MemberAdded, 1, 1)
+	s.say(1, "5")
+	c := s.connect(token(1, 1))
+	c.start("m", messageQuery, "c", conv(1), "after", at(0))
+	for _, want := range []chat.Position{1, 5, 5} { // the last is CaughtUp
+		if p := cursorOf(t, c.get()); p != want {
+			t.Fatalf("got %d, want %d", p, want)
+		}
+	}
+	s.say(1, "6")
+	if p := cursorOf(t, c.get()); p != 6 {
+		t.Fatal(p)
+	}
+	c.quiet()
+}

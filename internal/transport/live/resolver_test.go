@@ -3,6 +3,7 @@ package live_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -148,7 +149,7 @@ func (r subscriptions) member(ctx context.Context, c chat.ID) (live.Admission, e
 	}
 	topic := chat.ConversationTopic(c)
 	spans := r.s.spans(v.User, &topic)
-	if len(spans) == 0 {
+	if !slices.ContainsFunc(spans, func(s chat.Span) bool { return s.To == 0 }) {
 		return live.Admission{}, chat.ErrNotFound
 	}
 	if r.s.admitting != nil {

@@ -277,7 +277,7 @@ func (s *stage) spans(u chat.ID, topic *chat.Topic) (spans []chat.Span) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sp := range s.members[u] {
-		if topic == nil || sp.Topic == *topic && sp.To == 0 {
+		if topic == nil || sp.Topic == *topic {
 			spans = append(spans, sp)
 		}
 	}
