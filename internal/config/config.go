@@ -41,12 +41,13 @@ type Config struct {
 	SendsPerSecond  int           `env:"PARLEY_SENDS_PER_SECOND" flag:"sends-per-second" default:"10" min:"1" help:"messages a second for each user"`
 	MaxMessageChars int           `env:"PARLEY_MAX_MESSAGE_CHARS" flag:"max-message-chars" default:"4000" min:"1" help:"characters of a message"`
 
-	MaxBody       Bytes `env:"PARLEY_MAX_BODY" flag:"max-body" default:"1MiB" min:"1KiB" help:"size of a request body"`
-	MaxTokens     int   `env:"PARLEY_MAX_TOKENS" flag:"max-tokens" default:"1000" min:"50" help:"lexical tokens of a document"`
-	MaxDepth      int   `env:"PARLEY_MAX_DEPTH" flag:"max-depth" default:"10" min:"1" help:"nesting of an operation"`
-	MaxAliases    int   `env:"PARLEY_MAX_ALIASES" flag:"max-aliases" default:"15" min:"0" help:"aliases of a document"`
-	MaxDirectives int   `env:"PARLEY_MAX_DIRECTIVES" flag:"max-directives" default:"50" min:"0" help:"directives of a document"`
-	MaxComplexity int   `env:"PARLEY_MAX_COMPLEXITY" flag:"max-complexity" default:"1000" min:"1" help:"objects that an operation may ask for, estimated from its page sizes"`
+	MaxBody       Bytes         `env:"PARLEY_MAX_BODY" flag:"max-body" default:"1MiB" min:"1KiB" help:"size of a request body"`
+	BodyTimeout   time.Duration `env:"PARLEY_BODY_TIMEOUT" flag:"body-timeout" default:"30s" min:"100ms" help:"time a request body may take to arrive"`
+	MaxTokens     int           `env:"PARLEY_MAX_TOKENS" flag:"max-tokens" default:"1000" min:"50" help:"lexical tokens of a document"`
+	MaxDepth      int           `env:"PARLEY_MAX_DEPTH" flag:"max-depth" default:"10" min:"1" help:"nesting of an operation"`
+	MaxAliases    int           `env:"PARLEY_MAX_ALIASES" flag:"max-aliases" default:"15" min:"0" help:"aliases of a document"`
+	MaxDirectives int           `env:"PARLEY_MAX_DIRECTIVES" flag:"max-directives" default:"50" min:"0" help:"directives of a document"`
+	MaxComplexity int           `env:"PARLEY_MAX_COMPLEXITY" flag:"max-complexity" default:"1000" min:"1" help:"objects that an operation may ask for, estimated from its page sizes"`
 
 	MaxFrame         Bytes         `env:"PARLEY_MAX_FRAME" flag:"max-frame" default:"64KiB" min:"1KiB" help:"size of a frame from a socket"`
 	InitTimeout      time.Duration `env:"PARLEY_INIT_TIMEOUT" flag:"init-timeout" default:"10s" min:"100ms" help:"time for a socket's connection_init"`

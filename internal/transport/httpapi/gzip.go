@@ -81,6 +81,9 @@ func (g *gzipWriter) Write(b []byte) (int, error) {
 	return len(b), err
 }
 
+// Unwrap lets http.ResponseController reach the connection.
+func (g *gzipWriter) Unwrap() http.ResponseWriter { return g.ResponseWriter }
+
 func (g *gzipWriter) sendHeader() {
 	if g.status != 0 {
 		g.ResponseWriter.WriteHeader(g.status)

@@ -9,7 +9,9 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -26,6 +28,8 @@ import (
 type Transport struct {
 	// MaxBody is the size of a request body, in bytes.
 	MaxBody int64
+	// BodyTimeout is how long a request body may take to arrive.
+	BodyTimeout time.Duration
 	// Secure marks cookies for HTTPS only.
 	Secure bool
 }
@@ -100,12 +104,20 @@ func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawPar
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, http.StatusUnsupportedMediaType, "send the operation without Content-Encoding"
 	}
+	// What cannot be timed (in a test without a connection) is read all the same.
+	arrive := http.NewResponseController(w)
+	_ = arrive.SetReadDeadline(time.Now().Add(t.BodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, t.MaxBody))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
 		return nil, http.StatusRequestEntityTooLarge, "the request body is too large"
-	} else if err != nil {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, http.StatusRequestTimeout, "the request body took too long"
+	case err != nil:
 		return nil, http.StatusBadRequest, "the request body could not be read"
 	}
+	_ = arrive.SetReadDeadline(time.Time{}) // or the server would take it for the client's leaving
 	return decode(body)
 }
 
