@@ -6,6 +6,8 @@ import { tap } from 'rxjs';
 import WebSocket from 'ws';
 import { scenario, soon } from './scenario.mjs';
 
+globalThis.WebSocket ??= WebSocket; // which Node.js has from version 22 on, and GraphQLWsLink asks about
+
 // A subscription that is started again goes on after the last event it delivered.
 const resume = new ApolloLink((operation, forward) =>
   forward(operation).pipe(

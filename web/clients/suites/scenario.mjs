@@ -32,6 +32,7 @@ const direct = new URL(process.env.PARLEY_URL ?? assert.fail('set PARLEY_URL, su
  */
 export function scenario(name, connect) {
   test(name, { timeout: 60_000 }, async (t) => {
+    await fetch(direct); // any answer will do: there is a server
     const wire = await Wire.to(direct);
     t.after(() => wire.close());
     const http = `http://127.0.0.1:${wire.port}${direct.pathname}`;
@@ -41,35 +42,34 @@ export function scenario(name, connect) {
     const stranger = await connect({ http, ws });
     const signUp = await stranger.execute(SIGN_UP, { input: { username, password: randomUUID() } });
     await stranger.close();
-    assert.equal(signUp.errors, undefined);
-    assert.equal(signUp.data.signUp.user.username, username);
-    const token = signUp.data.signUp.accessToken;
+    const { user, accessToken: token } = dataOf(signUp).signUp;
+    assert.equal(user.username, username);
     assert.ok(token);
 
     const client = await connect({ http, ws, token });
     t.after(() => client.close());
 
     const me = await client.execute(ME, {});
-    assert.equal(me.data.me.username, username);
+    assert.equal(dataOf(me).me.username, username);
     const made = await client.execute(CREATE_GROUP, { input: { title: 'a group' } });
-    assert.equal(made.data.createGroup.conversation.title, 'a group');
-    const conversationId = made.data.createGroup.conversation.id;
+    const { id: conversationId, title } = dataOf(made).createGroup.conversation;
+    assert.equal(title, 'a group');
 
     const unknown = await client.execute(CONVERSATION, { id: 'cnv_01h455vb4pex5vsknk084sn02q' });
     assert.equal(unknown.errors?.[0].extensions.code, 'NOT_FOUND');
 
     const send = async (execute, body) => {
-      const sent = await execute(SEND, { input: { conversationId, body, clientKey: randomUUID() } });
-      assert.equal(sent.errors, undefined);
+      dataOf(await execute(SEND, { input: { conversationId, body, clientKey: randomUUID() } }));
     };
 
     const seen = new Inbox();
     const variables = { after: me.data.cursor, types: ['CONVERSATION_CREATED', 'MESSAGE_ADDED'] };
     const stop = client.subscribe(EVENTS, variables, {
-      next({ data, errors }) {
-        if (errors) return seen.fail(new Error(JSON.stringify(errors)));
-        variables.after = data.events.cursor; // where to go on after the connection was lost
-        seen.push(data.events.message?.body ?? data.events.__typename);
+      next(result) {
+        if (result.errors) return seen.fail(new Error(describe(result.errors)));
+        const { events: event } = result.data;
+        variables.after = event.cursor; // where to go on after the connection was lost
+        seen.push(event.message?.body ?? event.__typename);
       },
       error: (err) => seen.fail(err),
     });
@@ -90,6 +90,13 @@ export function scenario(name, connect) {
     await client.close();
     seen.nothingMore();
   });
+}
+
+const describe = (errors) => errors.map((e) => e.message + JSON.stringify(e.extensions ?? {})).join('; ');
+
+function dataOf({ data, errors }) {
+  if (errors) throw new Error(describe(errors));
+  return data;
 }
 
 /** Executes without any library. */
@@ -114,11 +121,11 @@ class Wire {
       const far = net.connect(Number(url.port || 80), url.hostname);
       for (const [from, into] of [[near, far], [far, near]]) {
         wire.#ends.add(from);
-        from.pipe(into);
+        from.pipe(into, { end: false });
         from.on('error', () => {}); // `close` follows
         from.on('close', () => {
           wire.#ends.delete(from);
-          into.destroy();
+          into.end();
         });
       }
     });
