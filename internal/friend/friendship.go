@@ -69,7 +69,8 @@ func tell(tx *store.Tx, t chat.EventType, a, b, direct chat.ID) {
 	tx.Emit(chat.Event{Type: t, Subject: a, Detail: d}, chat.UserTopic(b))
 }
 
-// Block blocks a user: it ends the friendship and cancels the requests between the two. A second time it changes nothing.
+// Block blocks a user: it ends the friendship and the request between the two, which viewer takes back or rejects: being
+// blocked is never shown. A second time it changes nothing.
 // Errors: BAD_USER_INPUT for oneself, NOT_FOUND for an unknown user.
 func (s *Service) Block(ctx context.Context, viewer, user chat.ID) (chat.Position, error) {
 	if err := another(viewer, user, "you cannot block yourself"); err != nil {
@@ -86,7 +87,11 @@ func (s *Service) Block(ctx context.Context, viewer, user chat.ID) (chat.Positio
 		if pending, err := absent(err); err != nil {
 			return err
 		} else if pending {
-			if err := answer(tx, &f, chat.RequestCancelled); err != nil {
+			status := chat.RequestCancelled
+			if f.To == viewer {
+				status = chat.RequestRejected
+			}
+			if err := answer(tx, &f, status); err != nil {
 				return err
 			}
 		}
