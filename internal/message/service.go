@@ -3,6 +3,7 @@ package message
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -57,7 +58,7 @@ func (s *Service) Send(ctx context.Context, v chat.Viewer, conversation chat.ID,
 	case key == "" || utf8.RuneCountInString(key) > maxKey || !storable(key):
 		return chat.Message{}, chat.BadInput("1 to 64 characters without NUL", "input", "clientKey")
 	case strings.TrimSpace(body) == "" || utf8.RuneCountInString(body) > s.cfg.MaxBody || !storable(body):
-		return chat.Message{}, chat.BadInput("1 to 4,000 characters without NUL that are not all white space", "input", "body")
+		return chat.Message{}, chat.BadInput(fmt.Sprintf("1 to %d characters without NUL that are not all white space", s.cfg.MaxBody), "input", "body")
 	}
 	if err := s.cfg.Allow(v.User); err != nil {
 		return chat.Message{}, err
