@@ -123,17 +123,21 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (*SignedIn, 
 	var session chat.Session
 	pos, _, err := s.end(ctx, chat.ID{}, func(tx *store.Tx) ([]chat.Session, error) {
 		u = chat.User{}
-		var err error
+		known, err := tx.Sessions(ctx, []chat.ID{id})
+		if err != nil || len(known) == 0 {
+			return nil, err
+		}
+		// Locked, so that no change of the user falls between what is read of them and the position as of which it is.
+		locked, _, err := tx.LockUser(known[0].User)
+		if err != nil {
+			return nil, err
+		}
 		session, err = tx.RotateSession(id, generation, tx.Now.Add(s.ttl))
 		if errors.Is(err, chat.ErrNotFound) {
 			return tx.EndReusedSession(id, generation)
 		}
-		if err != nil {
-			return nil, err
-		}
-		users, err := tx.Users(ctx, []chat.ID{session.User})
-		if err == nil && len(users) == 1 {
-			u = users[0]
+		if err == nil {
+			u = locked
 		}
 		return nil, err
 	})
