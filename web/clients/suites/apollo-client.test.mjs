@@ -25,6 +25,7 @@ scenario('@apollo/client', ({ http, ws, token }) => {
     webSocketImpl: WebSocket,
     connectionParams: headers,
     retryAttempts: Infinity,
+    shouldRetry: () => true, // also when nobody answers, which is otherwise taken for final
     retryWait: soon,
   });
   const client = new ApolloClient({

@@ -8,6 +8,7 @@ scenario('graphql-ws', ({ ws, token }) => {
     webSocketImpl: WebSocket,
     connectionParams: token && { authorization: `Bearer ${token}` },
     retryAttempts: Infinity,
+    shouldRetry: () => true, // also when nobody answers, which is otherwise taken for final
     retryWait: soon,
   });
   return {
