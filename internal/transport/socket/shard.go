@@ -40,7 +40,6 @@ type command struct {
 	frame *Frame
 	chunk *Chunk
 	bytes []byte
-	n     int
 }
 
 type itemKind uint8
@@ -178,7 +177,7 @@ func (sh *shard) carryOut(c *command) {
 			sh.end(s, itemComplete, nil)
 		}
 	case opReply:
-		sh.queue(c.to.sock, item{itemNext, c.to, c.frame})
+		sh.reply(c.to, c.frame)
 	case opComplete:
 		sh.end(c.to, itemComplete, nil)
 	case opFail:
@@ -197,8 +196,11 @@ func (sh *shard) carryOut(c *command) {
 				it.s.owner.Ended()
 			}
 		}
+		if len(c.sock.items) > 0 {
+			c.sock.last = false // a close that is not written yet gives way
+		}
 		clear(c.sock.items)
-		c.sock.items, c.sock.queued = c.sock.items[:0], 0
+		c.sock.items, c.sock.queued, c.sock.raw = c.sock.items[:0], 0, 0
 		sh.queue(c.sock, item{kind: itemLast, f: &Frame{Payload: c.bytes}})
 	case opKill:
 		sh.kill(c.sock)
@@ -364,13 +366,29 @@ func (sh *shard) end(s *Stream, k itemKind, f *Frame) {
 	sh.queue(s.sock, item{k, s, f})
 }
 
+// reply queues an answer, however large. Its reader may be owed another one already that is being written, and a little
+// more; who asks on and does not read is cut off.
+func (sh *shard) reply(st *Stream, f *Frame) {
+	s := st.sock
+	if s.queued-s.rest > 2*sh.e.cfg.MaxQueued {
+		if s.parked {
+			sh.kill(s)
+			return
+		}
+		sh.flush(s)
+	}
+	sh.queue(s, item{itemNext, st, f})
+}
+
 func (sh *shard) queue(s *Socket, it item) {
 	if s.dead.Load() || s.last {
 		return
 	}
-	if it.kind != itemNext && s.queued > 2*sh.e.cfg.MaxQueued { // asks, and does not read the answers
-		sh.kill(s)
-		return
+	if it.kind == itemRaw {
+		if s.raw += len(it.f.Payload) + overhead; s.raw > 2*sh.e.cfg.MaxQueued { // pings, and does not read
+			sh.kill(s)
+			return
+		}
 	}
 	s.last = it.kind == itemLast
 	if len(s.items) == 0 {
@@ -398,7 +416,7 @@ func (sh *shard) flush(s *Socket) {
 	if cap(s.items) <= 1024 && len(sh.spare) < 256 {
 		sh.spare = append(sh.spare, s.items[:0])
 	}
-	s.items, s.queued = nil, 0
+	s.items, s.queued, s.raw = nil, 0, 0
 	if s.rc == nil {
 		sh.n = 0
 		sh.park(s)
@@ -481,7 +499,7 @@ const piece = 16 << 10
 // time-out: a peer that reads slowly is not one that is stuck.
 func (sh *shard) park(s *Socket) {
 	rest := append([]byte(nil), sh.buf[sh.n:]...)
-	s.parked, s.queued = true, len(rest)
+	s.parked, s.queued, s.rest = true, len(rest), len(rest)
 	sh.e.parked.Add(1)
 	sh.e.do(func() {
 		var err error
@@ -496,14 +514,15 @@ func (sh *shard) park(s *Socket) {
 			err = s.conn.SetWriteDeadline(time.Time{})
 		}
 		sh.e.parked.Add(-1)
-		sh.postRing(command{op: opUnpark, sock: s, n: len(rest), fail: err != nil})
+		sh.postRing(command{op: opUnpark, sock: s, fail: err != nil})
 	})
 }
 
 func (sh *shard) unpark(c *command) {
 	s := c.sock
 	s.parked = false
-	s.queued -= c.n
+	s.queued -= s.rest
+	s.rest = 0
 	switch {
 	case c.fail:
 		sh.kill(s)

@@ -37,6 +37,8 @@ type Socket struct {
 	items  []item
 	late   []*Stream // wait for the socket to drain
 	queued int
+	rest   int // of queued: what is being written while parked
+	raw    int // of queued: what answers no operation
 	parked bool
 	last   bool // what closes the socket is queued or written: nothing may follow
 }

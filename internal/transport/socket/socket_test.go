@@ -1,0 +1,132 @@
+package socket_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/parley-chat/parley/internal/transport/socket"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type handler struct{ closed chan struct{} }
+
+func (*handler) Input([]byte)             {}
+func (*handler) Tick(time.Time) time.Time { return time.Time{} }
+func (h *handler) Closed()                { close(h.closed) }
+
+type owner struct{}
+
+func (owner) Behind(int64, bool) {}
+func (owner) Ended()             {}
+
+// plain writes payloads as they are. Its first message waits, and the shard with it.
+type plain struct{ entered, release chan struct{} }
+
+func (p plain) Next(b []byte, _ string, payload []byte) []byte {
+	if p.entered != nil && string(payload) == "wait" {
+		close(p.entered)
+		<-p.release
+		return b
+	}
+	return append(b, payload...)
+}
+func (plain) Error(b []byte, _ string, errs []byte) []byte { return append(b, errs...) }
+func (plain) Complete(b []byte, _ string) []byte           { return append(b, "complete"...) }
+
+// open makes a socket of a real connection, and returns its other end.
+func open(t *testing.T, cfg socket.Config) (*socket.Socket, *handler, net.Conn) {
+	t.Helper()
+	cfg.Shards, cfg.Tick, cfg.Linger = 1, 10*time.Millisecond, 100*time.Millisecond
+	e := socket.New(cfg)
+	if err := e.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Stop)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	theirs, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = theirs.Close() })
+	ours, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, h := e.NewSocket(ours), &handler{make(chan struct{})}
+	if !s.Open(h) {
+		t.Fatal("not open")
+	}
+	_ = theirs.SetDeadline(time.Now().Add(10 * time.Second))
+	return s, h, theirs
+}
+
+// A revocation that finds a close still queued takes its place: the socket closes, and says why.
+func TestRevokeOvertakesClose(t *testing.T) {
+	t.Parallel()
+	s, h, peer := open(t, socket.Config{})
+	f := plain{make(chan struct{}), make(chan struct{})}
+	socket.NewStream(s, "", f, owner{}).Reply([]byte("wait"))
+	<-f.entered
+	s.Send([]byte("queued"))
+	s.Close([]byte("closed"))
+	s.Revoke([]byte("revoked"))
+	close(f.release)
+	got, err := io.ReadAll(peer)
+	if err != nil || string(got) != "revoked" {
+		t.Fatalf("%q %v", got, err)
+	}
+	<-h.closed
+}
+
+// One answer may be larger than what may be queued: a peer that reads gets it, whatever is said meanwhile.
+func TestLargeReply(t *testing.T) {
+	t.Parallel()
+	s, _, peer := open(t, socket.Config{MaxQueued: 1 << 10})
+	large := bytes.Repeat([]byte("x"), 8<<20)
+	want := len(large) + len("complete") + len("ping")
+	st := socket.NewStream(s, "", plain{}, owner{})
+	st.Reply(large)
+	st.Complete()
+	s.Send([]byte("ping"))
+	got := make([]byte, want)
+	if n, err := io.ReadFull(peer, got); err != nil {
+		t.Fatalf("%d of %d bytes: %v", n, want, err)
+	}
+}
+
+// Who asks and does not read the answers is cut off.
+func TestReplyFlood(t *testing.T) {
+	t.Parallel()
+	for name, flood := range map[string]func(*socket.Socket){
+		"answers": func(s *socket.Socket) {
+			st := socket.NewStream(s, "", plain{}, owner{})
+			st.Reply(make([]byte, 1<<20))
+			st.Complete()
+		},
+		"pongs": func(s *socket.Socket) { s.Send(make([]byte, 1<<10)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, h, _ := open(t, socket.Config{MaxQueued: 1 << 10})
+			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+				flood(s)
+				select {
+				case <-h.closed:
+					return
+				default:
+				}
+			}
+			t.Error("still open")
+		})
+	}
+}
