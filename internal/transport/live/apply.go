@@ -2,6 +2,7 @@ package live
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -42,8 +43,9 @@ const (
 
 // plan collects what a batch leads to, while Live.mu is held.
 type plan struct {
-	units []*unit
-	steps []step
+	units      []*unit
+	steps      []step
+	departures map[chat.Topic][]*chat.Event // of the batch, in order
 }
 
 func (p *plan) unit(g *group, e *chat.Event, closed bool, viewer *chat.Viewer) *unit {
@@ -61,6 +63,14 @@ func (l *Live) Apply(events []*chat.Event) {
 	l.applying.Lock()
 	defer l.applying.Unlock()
 	var p plan
+	for _, e := range events {
+		if e.Type == chat.MemberRemoved || e.Type == chat.MemberLeft {
+			if p.departures == nil {
+				p.departures = map[chat.Topic][]*chat.Event{}
+			}
+			p.departures[e.Topic] = append(p.departures[e.Topic], e)
+		}
+	}
 	l.mu.Lock()
 	l.base, l.inFlight = events[0].Position-1, events
 	for _, e := range events {
@@ -87,6 +97,7 @@ func (l *Live) plan(p *plan, e *chat.Event) {
 	l.broadcast(p, e)
 	switch e.Type {
 	case chat.ConversationDeleted:
+		l.memo.forget(e.Topic)
 		l.endAll(p, e)
 	case chat.FriendshipMade, chat.FriendshipEnded:
 		for m := range l.joining {
@@ -110,19 +121,48 @@ func (l *Live) broadcast(p *plan, e *chat.Event) {
 	closed, root := e.Type == chat.ConversationDeleted, l.cfg.RootType(e.Type)
 	for g, r := range rooms {
 		if !g.shape.viewer[root] {
+			out := l.aside(p, e, g, r)
 			p.steps = append(p.steps, step{kind: stepPush, room: r, unit: p.unit(g, e, closed, nil)})
+			for _, m := range out {
+				p.steps = append(p.steps, step{kind: stepAdd, room: r, member: m})
+			}
 			continue
 		}
 		units := map[chat.Viewer]*unit{}
 		for m := range r.members {
 			u := units[m.viewer]
 			if u == nil {
-				u = p.unit(g, e, closed, &m.viewer)
+				u = p.unit(g, e, closed || p.leaves(e, m.viewer.User), &m.viewer)
 				units[m.viewer] = u
 			}
 			p.steps = append(p.steps, step{kind: stepSend, member: m, unit: u})
 		}
 	}
+}
+
+// leaves says whether the user is out of e's conversation by the end of the batch. What is loaded for e may be as new as
+// that: for them the conversation is closed already.
+func (p *plan) leaves(e *chat.Event, user chat.ID) bool {
+	return slices.ContainsFunc(p.departures[e.Topic], func(d *chat.Event) bool { return d.Subject == user && d.Position > e.Position })
+}
+
+// aside sends e to those members of a room who leave later in the batch, and keeps them out of the push that follows.
+func (l *Live) aside(p *plan, e *chat.Event, g *group, r *room) (out []*member) {
+	if len(p.departures[e.Topic]) == 0 {
+		return nil
+	}
+	var u *unit
+	for m := range r.members {
+		if !p.leaves(e, m.viewer.User) {
+			continue
+		}
+		if u == nil {
+			u = p.unit(g, e, true, nil)
+		}
+		out = append(out, m)
+		p.steps = append(p.steps, step{kind: stepRemove, room: r, member: m}, step{kind: stepSend, member: m, unit: u})
+	}
+	return out
 }
 
 // beginSpans lets feeds hear a conversation from e on: those of everybody who joined with it. A listener to one

@@ -65,7 +65,8 @@ func TestMembershipCuts(t *testing.T) {
 	replay.quiet()
 }
 
-// All of it in one batch: the positions count, not the batches.
+// All of it in one batch: the positions count, not the batches. Who is out by its end finds the conversation closed, for
+// what is loaded may be as new as that.
 func TestMembershipCutsWithinABatch(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -74,7 +75,7 @@ func TestMembershipCutsWithinABatch(t *testing.T) {
 	a.sub("1", feedQuery)
 	b.sub("1", feedQuery)
 	s.log.add(message(1, "1"), s.event(chat.MemberAdded, 1, 1), message(1, "3"), s.event(chat.MemberLeft, 1, 1), message(1, "5"))
-	wantKinds(t, a, "2 MemberAdded", "3 MessageAdded", "4 MemberLeft")
+	wantKinds(t, a, "2 MemberAdded closed", "3 MessageAdded closed", "4 MemberLeft")
 	wantKinds(t, b, "1 MessageAdded", "2 MemberAdded", "3 MessageAdded", "4 MemberLeft", "5 MessageAdded")
 	a.quiet()
 }
@@ -288,4 +289,32 @@ func TestConversationReplayOverTwoMemberships(t *testing.T) {
 		t.Fatal(p)
 	}
 	c.quiet()
+}
+
+// A replay that was executed while the content was there does not bring it back for others when it is gone.
+func TestReplayForgetsDeletedConversation(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.in(1, 1, 2)
+	s.say(1, "secret")
+	s.change(chat.MemberRemoved, 1, 1)
+	replay := func() string {
+		c := s.connect(token(1, 1))
+		c.start("r", `subscription($after: Cursor) { events(after: $after) { __typename cursor ... on MessageAdded { message { body } } } }`, "after", at(0))
+		return c.get()
+	}
+	hold := s.connect(token(2, 2)) // keeps the group
+	hold.sub("r", `subscription($after: Cursor) { events(after: $after) { __typename cursor ... on MessageAdded { message { body } } } }`)
+	if g := replay(); !strings.Contains(g, "secret") {
+		t.Fatal(g)
+	}
+	s.log.mu.Lock()
+	gone := *s.log.events[0]
+	gone.Rows.Message = nil
+	s.log.events[0] = &gone
+	s.log.mu.Unlock()
+	s.change(chat.ConversationDeleted, 1, 0)
+	if g := replay(); strings.Contains(g, "secret") {
+		t.Error(g)
+	}
 }
