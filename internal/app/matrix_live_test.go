@@ -207,6 +207,36 @@ func TestRemovedHearNothing(t *testing.T) {
 	})
 }
 
+// TestRemovedOnAnotherNode: a node that learns of a removal together with what came before and after it shows the removed
+// member nothing of the latter.
+func TestRemovedOnAnotherNode(t *testing.T) {
+	t.Parallel()
+	sdl := mustSchema(t)
+	testkit.URLs(t, func(t *testing.T, url string) {
+		s := newStage(t, sdl, testkit.MustRunApp(t, url).URL())
+		member := *s.cast["member"].Client
+		member.URL = testkit.MustRunApp(t, url).URL()
+		const room = `conversation { title lastMessage { body } messages(last: 3) { nodes { body } } `
+		var feeds []*client.Subscription
+		for _, viewers := range []string{"}", "unreadCount }"} {
+			feed := s.listen(s.dial(&member), `subscription { events { __typename ... on ConversationUpdated { `+room+viewers+` } ... on MessageAdded { message { `+room+viewers+` } } } }`, nil)
+			s.until(feed, "CaughtUp")
+			feeds = append(feeds, feed)
+		}
+		for range 3 {
+			room := s.make("owner", "member")
+			s.do("owner", "sendMessage", "conversationId", room, "body", "before", "clientKey", room)
+			s.do("owner", "updateGroup", "conversationId", room, "title", "before")
+			s.do("owner", "removeMember", "conversationId", room, "userId", s.cast["member"].ID)
+			s.do("owner", "updateGroup", "conversationId", room, "title", "SECRET title")
+			s.do("owner", "sendMessage", "conversationId", room, "body", "SECRET body", "clientKey", "after "+room)
+			for _, feed := range feeds {
+				s.secretless("before the removal", s.until(feed, "MemberRemoved"))
+			}
+		}
+	})
+}
+
 // TestEndedSessionsAreSilent: however a session ends, its sockets are closed within a second and its token is worth
 // nothing from the answer on.
 func TestEndedSessionsAreSilent(t *testing.T) {
