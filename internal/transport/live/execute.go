@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -52,6 +53,7 @@ type rendering struct {
 
 type renderingKey struct {
 	g      *group
+	topic  chat.Topic
 	pos    chat.Position
 	closed bool
 }
@@ -95,6 +97,20 @@ func (m *memo) settle(k renderingKey, r *rendering) {
 	}
 }
 
+// forget drops what was made of a topic's events: their content is gone.
+func (m *memo) forget(t chat.Topic) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.order = slices.DeleteFunc(m.order, func(k renderingKey) bool {
+		if k.topic != t {
+			return false
+		}
+		m.size -= cost(m.made[k])
+		delete(m.made, k)
+		return true
+	})
+}
+
 func cost(r *rendering) int {
 	if r.frame == nil {
 		return renderingOverhead
@@ -110,7 +126,7 @@ func (l *Live) render(g *group, e *chat.Event, closed bool, viewer *chat.Viewer)
 		l.execute(g, e, closed, viewer, r)
 		return r
 	}
-	k := renderingKey{g, e.Position, closed}
+	k := renderingKey{g, e.Topic, e.Position, closed}
 	r, made := l.memo.get(k)
 	if made {
 		<-r.done
