@@ -42,10 +42,12 @@ type stream struct {
 	expires time.Time
 	op      live.Operation
 
+	sock *socket.Socket
+
 	mu       sync.Mutex
-	sock     *socket.Socket
 	running  bool
 	draining bool
+	isOpen   bool // sock may be closed
 	closed   bool
 	bound    bool
 }
@@ -65,14 +67,15 @@ func statusLine(h http.Header) []byte {
 
 func (s *stream) open(nc net.Conn, head []byte, ctx context.Context, params *graphql.RawParams, readOnly bool) {
 	sock := s.t.cfg.Live.Sockets().NewSocket(nc)
-	s.mu.Lock()
 	s.sock = sock
-	draining := s.draining
-	s.mu.Unlock()
 	if !sock.Open(s) {
 		s.t.leave(s)
 		return
 	}
+	s.mu.Lock()
+	s.isOpen = true
+	draining := s.draining
+	s.mu.Unlock()
 	sock.Send(append(head, ":\n\n"...))
 	if draining || s.known && !s.bind() {
 		sock.Close(nil)
@@ -122,7 +125,7 @@ func (s *stream) ran(n int) {
 func (s *stream) drain() {
 	s.mu.Lock()
 	s.draining = true
-	now := s.sock != nil && !s.running // else its answer ends it
+	now := s.isOpen && !s.running // else open sees to it, or its answer ends it
 	s.mu.Unlock()
 	if now {
 		s.sock.Close(nil)

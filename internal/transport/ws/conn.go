@@ -45,6 +45,7 @@ type conn struct {
 	ops      []*operation // few: no map
 	running  int          // queries and mutations
 	draining bool
+	isOpen   bool // sock may be closed
 	closed   bool
 }
 
@@ -58,14 +59,15 @@ func (c *conn) open(nc net.Conn, subprotocol string, r *http.Request) {
 	c.req, c.opened = r, time.Now()
 	c.heard.Store(c.opened.UnixNano())
 	s := c.t.cfg.Live.Sockets().NewSocket(nc)
-	c.mu.Lock()
 	c.sock = s
-	draining := c.draining
-	c.mu.Unlock()
 	if !s.Open(c) {
 		c.t.leave(c)
 		return
 	}
+	c.mu.Lock()
+	c.isOpen = true
+	draining := c.draining
+	c.mu.Unlock()
 	switch {
 	case subprotocol == "":
 		c.close(4406, "Subprotocol not acceptable")
@@ -88,7 +90,7 @@ func (c *conn) Revoke() {
 func (c *conn) drain() {
 	c.mu.Lock()
 	c.draining = true
-	now := c.sock != nil && c.running == 0
+	now := c.isOpen && c.running == 0 // else open sees to it
 	c.mu.Unlock()
 	if now {
 		c.close(1012, "Service restart")
