@@ -2730,7 +2730,7 @@ type PageInfo {
 `, BuiltIn: false},
 	{Name: "../../schema/conversation.graphqls", Input: `"""
 A place where messages are exchanged: between two friends, or in a group. Where somebody who is no longer a member
-still meets one (in the replay of an old event), only its id and kind are told.
+still meets one (in the replay of an old event), only its id, its kind and when it was made are told.
 """
 type Conversation {
   "Begins with ` + "`" + `cnv_` + "`" + `."
