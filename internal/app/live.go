@@ -85,5 +85,7 @@ func (l *liveSide) stop() {
 }
 
 func (l *liveSide) drain(ctx context.Context) error {
-	return errors.Join(l.ws.Drain(ctx), l.sse.Drain(ctx))
+	streams := make(chan error, 1)
+	go func() { streams <- l.sse.Drain(ctx) }()
+	return errors.Join(l.ws.Drain(ctx), <-streams)
 }
