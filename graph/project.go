@@ -47,9 +47,9 @@ func (r *Resolver) project(e *chat.Event) (model.Event, bool) {
 		return &model.MemberAdded{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, Conversation: rows.Conversation, User: rows.User, Role: e.Detail.Role},
 			rows.Conversation != nil && rows.User != nil
 	case chat.MemberRemoved:
-		return &model.MemberRemoved{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, User: rows.User}, rows.User != nil
+		return &model.MemberRemoved{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, User: rows.User, MemberCount: e.Detail.Count}, rows.User != nil
 	case chat.MemberLeft:
-		return &model.MemberLeft{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, User: rows.User}, rows.User != nil
+		return &model.MemberLeft{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, User: rows.User, MemberCount: e.Detail.Count}, rows.User != nil
 	case chat.MemberRoleChanged:
 		return &model.MemberRoleChanged{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, User: rows.User, Role: e.Detail.Role}, rows.User != nil
 	case chat.MessageAdded:

@@ -262,6 +262,7 @@ type ComplexityRoot struct {
 		At             func(childComplexity int) int
 		ConversationID func(childComplexity int) int
 		Cursor         func(childComplexity int) int
+		MemberCount    func(childComplexity int) int
 		User           func(childComplexity int) int
 	}
 
@@ -270,6 +271,7 @@ type ComplexityRoot struct {
 		At             func(childComplexity int) int
 		ConversationID func(childComplexity int) int
 		Cursor         func(childComplexity int) int
+		MemberCount    func(childComplexity int) int
 		User           func(childComplexity int) int
 	}
 
@@ -1351,6 +1353,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.MemberLeft.Cursor(childComplexity), true
+	case "MemberLeft.memberCount":
+		if e.ComplexityRoot.MemberLeft.MemberCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MemberLeft.MemberCount(childComplexity), true
 	case "MemberLeft.user":
 		if e.ComplexityRoot.MemberLeft.User == nil {
 			break
@@ -1382,6 +1390,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.MemberRemoved.Cursor(childComplexity), true
+	case "MemberRemoved.memberCount":
+		if e.ComplexityRoot.MemberRemoved.MemberCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MemberRemoved.MemberCount(childComplexity), true
 	case "MemberRemoved.user":
 		if e.ComplexityRoot.MemberRemoved.User == nil {
 			break
@@ -3301,6 +3315,8 @@ type MemberRemoved implements Event & ConversationEvent {
   conversationId: ID!
   "Who was removed."
   user: User!
+  "How many members there are without them."
+  memberCount: Int!
 }
 
 "Somebody left a group: for them the last event of that conversation."
@@ -3315,6 +3331,8 @@ type MemberLeft implements Event & ConversationEvent {
   conversationId: ID!
   "Who left."
   user: User!
+  "How many members there are without them."
+  memberCount: Int!
 }
 
 "A member has another role."

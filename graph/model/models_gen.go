@@ -453,6 +453,8 @@ type MemberLeft struct {
 	ConversationID chat.ID `json:"conversationId"`
 	// Who left.
 	User *chat.User `json:"user"`
+	// How many members there are without them.
+	MemberCount int `json:"memberCount"`
 }
 
 func (MemberLeft) IsEvent() {}
@@ -471,6 +473,8 @@ type MemberRemoved struct {
 	ConversationID chat.ID `json:"conversationId"`
 	// Who was removed.
 	User *chat.User `json:"user"`
+	// How many members there are without them.
+	MemberCount int `json:"memberCount"`
 }
 
 func (MemberRemoved) IsEvent() {}

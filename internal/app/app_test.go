@@ -39,17 +39,21 @@ func TestTwoNodes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		testkit.MustBefriend(t, alice, bob)
-		want := []string{"CaughtUp", "FriendRequestSent", "FriendRequestAccepted", "FriendshipMade", "ConversationCreated"}
-		for _, w := range want {
-			var got struct {
-				Events struct {
-					Typename string `json:"__typename"`
+		sees := func(types ...string) {
+			t.Helper()
+			for _, want := range types {
+				var got struct {
+					Events struct {
+						Typename string `json:"__typename"`
+					}
+				}
+				if err := sub.Next(t.Context(), &got); err != nil || got.Events.Typename != want {
+					t.Fatalf("got %+v, %v; want %s", got, err, want)
 				}
 			}
-			if err := sub.Next(t.Context(), &got); err != nil || got.Events.Typename != w {
-				t.Fatalf("got %+v, %v; want %s", got, err, w)
-			}
 		}
+		sees("CaughtUp")
+		testkit.MustBefriend(t, alice, bob)
+		sees("FriendRequestSent", "FriendRequestAccepted", "FriendshipMade", "ConversationCreated")
 	})
 }

@@ -26,8 +26,8 @@ const changes = `subscription($after: Cursor) { events(after: $after) {
   ... on ConversationUpdated { conversationId conversation { ...room } }
   ... on ConversationDeleted { conversationId }
   ... on MemberAdded { conversationId conversation { ...room } user { id } role }
-  ... on MemberRemoved { conversationId user { id } }
-  ... on MemberLeft { conversationId user { id } }
+  ... on MemberRemoved { conversationId user { id } memberCount }
+  ... on MemberLeft { conversationId user { id } memberCount }
   ... on MemberRoleChanged { conversationId user { id } role }
   ... on MessageAdded { conversationId message { id seq body createdAt sender { id } } }
   ... on ReceiptUpdated { conversationId receipt { user { id } seq readAt } }
@@ -40,6 +40,7 @@ type event struct {
 	Request        knownRequest
 	User           profile
 	Role           string
+	MemberCount    int
 	Session        knownSession
 	SessionID      string
 	ConversationID string
@@ -101,12 +102,14 @@ func (s *state) apply(e event) {
 			s.enter(e) // with what was said before
 		} else if r := s.Conversations[e.ConversationID]; r != nil {
 			r.add(e)
+			r.MemberCount = e.Conversation.MemberCount
 		}
 	case "MemberRemoved", "MemberLeft":
 		if e.User.ID == s.Me.ID {
 			delete(s.Conversations, e.ConversationID)
 		} else if r := s.Conversations[e.ConversationID]; r != nil {
 			r.remove(e.User.ID)
+			r.MemberCount = e.MemberCount
 		}
 
 	default: // what happens within a conversation; it is not there if the viewer has left it since
@@ -188,7 +191,6 @@ func (r *room) remove(user string) {
 // derive computes what follows from the rest.
 func (s *state) derive() {
 	for _, r := range s.Conversations {
-		r.MemberCount = len(r.Members)
 		r.UnreadCount = r.lastSeq() - r.ReadSeq
 	}
 	for u := range s.Relations {

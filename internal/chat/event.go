@@ -23,8 +23,8 @@ const (
 	ConversationUpdated    EventType = "CONVERSATION_UPDATED"     // conversation
 	ConversationDeleted    EventType = "CONVERSATION_DELETED"     // conversation; every span ends here
 	MemberAdded            EventType = "MEMBER_ADDED"             // conversation; Subject is the user, whose span begins here; Role
-	MemberRemoved          EventType = "MEMBER_REMOVED"           // conversation; Subject is the user, whose span ends here
-	MemberLeft             EventType = "MEMBER_LEFT"              // conversation; Subject is the user, whose span ends here
+	MemberRemoved          EventType = "MEMBER_REMOVED"           // conversation; Subject is the user, whose span ends here; Count
+	MemberLeft             EventType = "MEMBER_LEFT"              // conversation; Subject is the user, whose span ends here; Count
 	MemberRoleChanged      EventType = "MEMBER_ROLE_CHANGED"      // conversation; Subject is the user; Role
 	MessageAdded           EventType = "MESSAGE_ADDED"            // conversation; Subject is the message, Seq its seq
 	ReceiptUpdated         EventType = "RECEIPT_UPDATED"          // conversation; Subject is the reader, Seq how far
@@ -89,6 +89,7 @@ type Detail struct {
 	Conversation ID   `json:"c,omitzero"`
 	Members      []ID `json:"m,omitempty"`
 	Role         Role `json:"r,omitempty"`
+	Count        int  `json:"n,omitempty"` // members that are left
 }
 
 // Rows is the content that an event refers to. What is nil was not loaded, or is gone.

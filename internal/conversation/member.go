@@ -137,7 +137,7 @@ func depart(tx *store.Tx, g *chat.Conversation, user chat.ID, t chat.EventType) 
 		return err
 	}
 	g.MemberCount--
-	tx.Emit(chat.Event{Type: t, Subject: user}, chat.ConversationTopic(g.ID))
+	tx.Emit(chat.Event{Type: t, Subject: user, Detail: chat.Detail{Count: g.MemberCount}}, chat.ConversationTopic(g.ID))
 	return tx.UpdateConversation(*g)
 }
 

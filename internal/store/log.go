@@ -90,7 +90,7 @@ func (d dialect) insertEvents(events []*chat.Event) (string, []any) {
 }
 
 func detail(d chat.Detail) string {
-	if d.Conversation.IsZero() && d.Members == nil && d.Role == "" {
+	if d.Conversation.IsZero() && d.Members == nil && d.Role == "" && d.Count == 0 {
 		return ""
 	}
 	b, _ := json.Marshal(d) // ids and texts cannot fail

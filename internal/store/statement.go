@@ -29,7 +29,9 @@ func (s statements) Trace(ctx context.Context, _ time.Time, made func() (sql str
 }
 
 // ParamsFilter keeps gorm from writing the parameters into the text.
-func (statements) ParamsFilter(_ context.Context, sql string, _ ...any) (string, []any) { return sql, nil }
+func (statements) ParamsFilter(_ context.Context, sql string, _ ...any) (string, []any) {
+	return sql, nil
+}
 
 func logStatement(ctx context.Context, log *slog.Logger, sql string) {
 	if log.Enabled(ctx, slog.LevelDebug) {
