@@ -27,10 +27,12 @@ func main() {
 	flag.BoolVar(&b.quick, "quick", false, "fewer peers and shorter: under two minutes")
 	flag.IntVar(&b.pairs, "rounds", 3, "interleaved rounds")
 	only := flag.String("rows", "", "letters of the rows to measure: c(alm) f(lat out) m(any) p(ublishers) r(esident) o(pen) s(ends) g(rowth)")
+	peers := flag.String("peers", "", "names of the peers to run, separated by commas; empty: all")
 	parley := flag.String("parley", "", "a built server; empty: it is built")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	b.only = *peers
 	fail(b.run(ctx, *only, *parley))
 }
 
@@ -90,7 +92,7 @@ func (b *bench) run(ctx context.Context, only, parley string) (err error) {
 		return err
 	}
 	defer b.pg.stop()
-	b.w = newWorld(many, 2)
+	b.w = newWorld(many, 4)
 	began := time.Now()
 	short := func(full, quick time.Duration) time.Duration {
 		if b.quick {
@@ -123,10 +125,11 @@ func (b *bench) run(ctx context.Context, only, parley string) (err error) {
 		{"s", "durable sends, 64 HTTP clients, against pgbench", func(n string) error {
 			return b.sends(ctx, n, short(6*time.Second, 2*time.Second), b.pairs)
 		}},
+		{"g", "growth", func(string) error { return b.growth(ctx, short(5*time.Second, 2*time.Second)) }},
 	}
 	letters := only
 	if letters == "" {
-		letters = "cfmpros"
+		letters = "cfmprosg"
 		if b.quick {
 			letters = "cfpos"
 		}

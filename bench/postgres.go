@@ -26,7 +26,7 @@ type postgres struct {
 
 func startPostgres() (*postgres, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
-	if p, err := exec.LookPath("postgres"); err == nil {
+	if p, err := exec.LookPath("postgres"); err == nil && len(found) == 0 {
 		found = append(found, p)
 	}
 	if len(found) == 0 {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -13,6 +15,7 @@ type bench struct {
 	quick   bool
 	pairs   int
 	peers   map[string]bool
+	only    string // names of peers, separated by commas; empty: all
 	dir     string // of what is built, and of data folders
 	root    string // of the main module
 	pg      *postgres
@@ -22,13 +25,15 @@ type bench struct {
 	skipped []string
 }
 
-// everybody is in the first room, a thousand in the second.
 const (
 	many = 10000
 	few  = 1000
 )
 
-func (b *bench) parley(ctx context.Context, w *world, members []int, extra ...string) (*server, string, error) {
+// sizes are the members of the rooms.
+var sizes = []int{many, few, 100, 1}
+
+func (b *bench) parley(ctx context.Context, w *world, members []int) (*server, string, error) {
 	b.dbs++
 	db := fmt.Sprintf("parley%d", b.dbs)
 	if err := b.pg.exec("postgres", "CREATE DATABASE "+db); err != nil {
@@ -41,13 +46,19 @@ func (b *bench) parley(ctx context.Context, w *world, members []int, extra ...st
 	if err := w.seed(ctx, b.pg.url(db), members); err != nil {
 		return nil, "", err
 	}
-	s, err := start("Parley", env, filepath.Join(b.dir, "parley"), append([]string{"serve", "--addr", "{addr}", "--data", b.dir + "/data", "--log-level", "error",
-		"--sockets-per-addr", "100000", "--sockets-per-user", "1000", "--sends-per-second", "1000000"}, extra...)...)
-	if err != nil {
-		return nil, "", err
+	s, err := b.open(db)
+	return s, db, err
+}
+
+// open starts Parley on a database that is there.
+func (b *bench) open(db string) (*server, error) {
+	env := []string{"PARLEY_SECRET=" + secret, "DATABASE_URL=" + b.pg.url(db)}
+	s, err := start("Parley", env, filepath.Join(b.dir, "parley"), "serve", "--addr", "{addr}", "--data", b.dir+"/data", "--log-level", "error",
+		"--sockets-per-addr", "100000", "--sockets-per-user", "1000", "--sends-per-second", "1000000")
+	if err == nil {
+		s.proto, s.kind = graphQL, byMutation
 	}
-	s.proto, s.kind = graphQL, byMutation
-	return s, db, nil
+	return s, err
 }
 
 // servers starts Parley and the peers that were asked for.
@@ -58,12 +69,10 @@ func (b *bench) servers(ctx context.Context, but ...string) (all []*server, err 
 		}
 	}()
 	add := func(name string, p proto, k sending, env []string, program string, args ...string) {
-		for _, n := range but {
-			if n == name {
-				return
-			}
+		if slices.Contains(but, name) {
+			return
 		}
-		if err != nil || !b.peers[name] {
+		if err != nil || !b.wants(name) {
 			return
 		}
 		var s *server
@@ -79,7 +88,7 @@ func (b *bench) servers(ctx context.Context, but ...string) (all []*server, err 
 	add(bareName, plain, byPost, nil, self, "peer", "bare", "{addr}")
 	if err == nil {
 		var s *server
-		if s, _, err = b.parley(ctx, b.w, []int{many, few}); err == nil {
+		if s, _, err = b.parley(ctx, b.w, sizes); err == nil {
 			all = append(all, s)
 		}
 	}
@@ -89,6 +98,10 @@ func (b *bench) servers(ctx context.Context, but ...string) (all []*server, err 
 	add("Socket.IO", socketIO, byPost, node, "node", filepath.Join(b.root, "bench/node/socketio.mjs"), "{addr}")
 	add("Apollo", graphQL, byPost, node, "node", filepath.Join(b.root, "bench/node/apollo.mjs"), "{addr}")
 	return all, err
+}
+
+func (b *bench) wants(peer string) bool {
+	return peer == bareName || b.peers[peer] && (b.only == "" || slices.Contains(strings.Split(b.only, ","), peer))
 }
 
 const bareName = "bare write"

@@ -39,7 +39,7 @@ func (b *bench) sends(ctx context.Context, name string, each time.Duration, roun
 	if err := b.plainTables(ctx, w); err != nil {
 		return err
 	}
-	if b.peers["gqlgen"] {
+	if b.wants("gqlgen") {
 		s, err := start("gqlgen", []string{"BENCH_KEY=" + string(accessKey())}, filepath.Join(b.dir, "gqlgenpeer"), "--addr", "{addr}", "--database-url", b.pg.url("plain"))
 		if err != nil {
 			return err
