@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -93,8 +94,8 @@ func (b *bench) servers(ctx context.Context, but ...string) (all []*server, err 
 		}
 	}
 	add("gorilla loop", plain, byPost, nil, self, "peer", "gorilla", "{addr}")
-	add("gqlgen", graphQL, byMutation, []string{"BENCH_KEY=" + string(accessKey())}, filepath.Join(b.dir, "gqlgenpeer"), "--addr", "{addr}")
-	node := []string{"BENCH_KEY=" + string(accessKey()), "NODE_ENV=production"}
+	add("gqlgen", graphQL, byMutation, []string{"BENCH_KEY=" + hex.EncodeToString(accessKey())}, filepath.Join(b.dir, "gqlgenpeer"), "--addr", "{addr}")
+	node := []string{"BENCH_KEY=" + hex.EncodeToString(accessKey()), "NODE_ENV=production"}
 	add("Socket.IO", socketIO, byPost, node, "node", filepath.Join(b.root, "bench/node/socketio.mjs"), "{addr}")
 	add("Apollo", graphQL, byPost, node, "node", filepath.Join(b.root, "bench/node/apollo.mjs"), "{addr}")
 	return all, err

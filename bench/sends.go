@@ -2,17 +2,17 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"sync"
 	"time"
-
-	"os/exec"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -40,7 +40,7 @@ func (b *bench) sends(ctx context.Context, name string, each time.Duration, roun
 		return err
 	}
 	if b.wants("gqlgen") {
-		s, err := start("gqlgen", []string{"BENCH_KEY=" + string(accessKey())}, filepath.Join(b.dir, "gqlgenpeer"), "--addr", "{addr}", "--database-url", b.pg.url("plain"))
+		s, err := start("gqlgen", []string{"BENCH_KEY=" + hex.EncodeToString(accessKey())}, filepath.Join(b.dir, "gqlgenpeer"), "--addr", "{addr}", "--database-url", b.pg.url("plain"))
 		if err != nil {
 			return err
 		}

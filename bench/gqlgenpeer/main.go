@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"log"
@@ -30,7 +31,10 @@ func main() {
 	addr := flag.String("addr", "", "loopback address to listen on")
 	database := flag.String("database-url", "", "where messages are stored; empty: nowhere")
 	flag.Parse()
-	key := []byte(os.Getenv("BENCH_KEY"))
+	key, err := hex.DecodeString(os.Getenv("BENCH_KEY"))
+	if err != nil {
+		log.Fatal(err)
+	}
 	r := &graph.Resolver{}
 	if *database != "" {
 		db, err := gorm.Open(postgres.Open(*database), &gorm.Config{Logger: logger.Discard, SkipDefaultTransaction: true})
