@@ -202,11 +202,14 @@ func (a *App) ready(ctx context.Context) error {
 // and requests that run may finish, until ctx ends. Stop comes after it.
 func (a *App) Drain(ctx context.Context) error {
 	a.draining.Store(true)
-	err := a.live.drain(ctx)
-	for _, s := range a.servers {
-		err = errors.Join(err, s.Shutdown(ctx))
+	errs := make([]error, len(a.servers)+1)
+	var all sync.WaitGroup
+	all.Go(func() { errs[0] = a.live.drain(ctx) })
+	for i, s := range a.servers {
+		all.Go(func() { errs[i+1] = s.Shutdown(ctx) })
 	}
-	return err
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // Stop ends everything, the last started first. It may be called twice.

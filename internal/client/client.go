@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -38,7 +39,8 @@ func (e Errors) Error() string {
 
 // Code is the first error's code; empty if err is not from a server.
 func Code(err error) string {
-	if e, ok := err.(Errors); ok && len(e) > 0 {
+	var e Errors
+	if errors.As(err, &e) && len(e) > 0 {
 		c, _ := e[0].Extensions["code"].(string)
 		return c
 	}

@@ -125,7 +125,7 @@ func (l *Log) run(ctx context.Context) {
 	timer := time.NewTicker(l.cfg.Poll)
 	defer timer.Stop()
 	for {
-		ask := false
+		var ask bool
 		select {
 		case <-l.wake:
 			ask = l.asked.Swap(false)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -50,7 +51,7 @@ func TestMetrics(t *testing.T) {
 
 	page := func(m *obs.Metrics) string {
 		w := httptest.NewRecorder()
-		m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		return w.Body.String()
 	}
 	for _, want := range []string{`method="GET",route="/graphql",status="200"} 1`, `method="other"`, `field="me"`, "parley_http_requests_in_flight 2", "parley_test_gauge 0", "go_goroutines", "process_"} {

@@ -68,12 +68,12 @@ func New(c Config) (http.Handler, error) {
 	origins := NewOrigins(c.Settings)
 	log := logger{c.Log, c.Metrics, proxies}
 	crossOrigin := cors.New(cors.Options{
-		AllowOriginRequestFunc: origins.allows,
-		AllowedMethods:         []string{http.MethodGet, http.MethodPost},
-		AllowedHeaders:         []string{"Accept", "Authorization", "Content-Type", "Apollo-Require-Preflight", "X-Apollo-Operation-Name", requestHeader},
-		ExposedHeaders:         []string{requestHeader},
-		AllowCredentials:       true,
-		MaxAge:                 600,
+		AllowOriginVaryRequestFunc: func(r *http.Request, origin string) (bool, []string) { return origins.allows(r, origin), nil },
+		AllowedMethods:             []string{http.MethodGet, http.MethodPost},
+		AllowedHeaders:             []string{"Accept", "Authorization", "Content-Type", "Apollo-Require-Preflight", "X-Apollo-Operation-Name", requestHeader},
+		ExposedHeaders:             []string{requestHeader},
+		AllowCredentials:           true,
+		MaxAge:                     600,
 	})
 
 	mux := http.NewServeMux()

@@ -48,13 +48,13 @@ func (l *limiter) MutateOperationParameters(ctx context.Context, raw *graphql.Ra
 	doc, ok := l.fine.Get(ctx, raw.Query)
 	if !ok {
 		if n, err := countTokens(raw.Query); err != nil {
-			return nil // the executor parses again and says what is wrong
+			return nil //nolint:nilerr // the executor parses again and says what is wrong
 		} else if n > l.max.Tokens {
 			return tooComplex("tokens", n, l.max.Tokens, "send a shorter document")
 		}
 		var err error
 		if doc, err = parser.ParseQuery(&ast.Source{Input: raw.Query}); err != nil {
-			return nil
+			return nil //nolint:nilerr // as above
 		}
 		if err := l.checkDocument(doc); err != nil {
 			return err

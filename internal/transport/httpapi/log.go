@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -42,7 +43,7 @@ func (l logger) wrap(route string, next http.Handler) http.Handler {
 		}
 		defer func() {
 			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
+				if aborted(p) {
 					panic(p)
 				}
 				l.log.ErrorContext(r.Context(), "panic", "panic", p, "stack", string(debug.Stack()))
@@ -115,4 +116,10 @@ func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		r.status = http.StatusSwitchingProtocols
 	}
 	return conn, rw, err
+}
+
+// aborted says that a handler gave its request up on purpose.
+func aborted(recovered any) bool {
+	err, ok := recovered.(error)
+	return ok && errors.Is(err, http.ErrAbortHandler)
 }

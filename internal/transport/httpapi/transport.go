@@ -200,7 +200,7 @@ func (a answer) refuse(status int, code chat.Code, message string) {
 
 // recovered answers after a panic outside of any resolver; those within one are the executor's.
 func (a answer) recovered(ctx context.Context, p any, op *graphql.OperationContext, exec graphql.GraphExecutor) {
-	if op == nil || p == http.ErrAbortHandler {
+	if op == nil || aborted(p) {
 		panic(p)
 	}
 	ctx = graphql.WithOperationContext(ctx, op)

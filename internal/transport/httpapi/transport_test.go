@@ -117,7 +117,7 @@ func TestOtherTransportsAreLeftAlone(t *testing.T) {
 		"stream":  {"Accept": {"text/event-stream"}},
 		"mixed":   {"Accept": {"application/json, text/event-stream;q=0.4"}},
 	} {
-		if (httpapi.Transport{}).Supports(&http.Request{Method: "POST", Header: headers}) {
+		if (httpapi.Transport{}).Supports(&http.Request{Method: http.MethodPost, Header: headers}) {
 			t.Errorf("%s: supported", name)
 		}
 	}

@@ -184,7 +184,7 @@ func (l *Live) dispatch(g *group, d *delivery, closed bool, viewer *chat.Viewer)
 	exec := l.executor()
 	defer func() {
 		if p := recover(); p != nil { // gqlgen recovers in field resolvers, not in interceptors or in project
-			resp = l.panicked(exec, ctx, op, p)
+			resp = l.panicked(ctx, exec, op, p)
 		}
 	}()
 	responses, rctx := exec.DispatchOperation(context.WithValue(ctx, phaseKey{}, d), op)
@@ -193,7 +193,7 @@ func (l *Live) dispatch(g *group, d *delivery, closed bool, viewer *chat.Viewer)
 	return responses(graphql.WithFieldContext(rctx, &graphql.FieldContext{Object: "Subscription", Field: f}))
 }
 
-func (l *Live) panicked(exec graphql.GraphExecutor, ctx context.Context, op *graphql.OperationContext, p any) (resp *graphql.Response) {
+func (l *Live) panicked(ctx context.Context, exec graphql.GraphExecutor, op *graphql.OperationContext, p any) (resp *graphql.Response) {
 	defer func() {
 		if recover() != nil { // an interceptor that always panics
 			e := &gqlerror.Error{Message: "internal error", Extensions: map[string]any{"code": string(chat.CodeInternal)}}

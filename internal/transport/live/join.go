@@ -160,7 +160,7 @@ func (l *Live) admit(ctx context.Context, oc *graphql.OperationContext, j *joini
 	exec := l.executor()
 	defer func() {
 		if p := recover(); p != nil {
-			errs = l.panicked(exec, ctx, oc, p).Errors
+			errs = l.panicked(ctx, exec, oc, p).Errors
 		}
 	}()
 	responses, rctx := exec.DispatchOperation(context.WithValue(ctx, phaseKey{}, j), oc)

@@ -99,7 +99,7 @@ func (l *Live) run(ctx context.Context, oc *graphql.OperationContext) (resp *gra
 	exec := l.executor()
 	defer func() {
 		if p := recover(); p != nil {
-			resp = l.panicked(exec, ctx, oc, p)
+			resp = l.panicked(ctx, exec, oc, p)
 		}
 	}()
 	responses, rctx := exec.DispatchOperation(ctx, oc)

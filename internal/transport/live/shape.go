@@ -78,7 +78,7 @@ func (w *shapeWriter) selections(set ast.SelectionSet, parent string, at level, 
 			w.directives(s.Directives)
 			w.mark(s, at, roots)
 			if len(s.SelectionSet) > 0 {
-				on, sub, to := s.Definition.Type.Name(), level(below), roots
+				on, sub, to := s.Definition.Type.Name(), below, roots
 				if at == atOperation {
 					sub, to = atRoot, w.concrete(on)
 				}

@@ -64,7 +64,7 @@ func TestEventStream(t *testing.T) {
 	for _, method := range []string{http.MethodPost, http.MethodGet} {
 		first := s.log.Applied()
 		resp, next := s.events(method, token(1, 1), stream, messageQuery, `{"c":"`+conv(1).String()+`"}`)
-		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
 			t.Error(resp)
 		}
 		wantLines(t, next, "event: next", `data: {"data":{"messageAdded":{"__typename":"CaughtUp","cursor":"`+at(first)+`"}}}`)
@@ -96,14 +96,14 @@ func TestEventStreamOfOneResult(t *testing.T) {
 		wantLines(t, next, "event: next", "data: "+tc.data, "event: complete", "data:", "EOF")
 	}
 	resp, _ := s.events("POST", token(1, 1), stream, `{me`, "[]")
-	if b, _ := io.ReadAll(resp.Body); resp.StatusCode != 400 || strings.Contains(string(b), "{me") {
+	if b, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusBadRequest || strings.Contains(string(b), "{me") {
 		t.Errorf("%d %s", resp.StatusCode, b)
 	}
 	for accept, want := range map[string]bool{
 		stream: true, "*/*": false, "application/json": false, stream + ";q=0": false, "text/event-streams": false,
 		"application/json, " + stream: true, "application/json, " + stream + ";q=0.5": false,
 	} {
-		r := httptest.NewRequest("POST", "/", nil)
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
 		r.Header.Set("Accept", accept)
 		if s.sse.Supports(r) != want {
 			t.Errorf("%s: %v", accept, !want)
@@ -144,7 +144,7 @@ func TestEventStreamOverHTTP2(t *testing.T) {
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	defer srv.Close()
-	r, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL, strings.NewReader(`{"query":`+quote(messageQuery)+`,"variables":{"c":"`+conv(1).String()+`"}}`))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, strings.NewReader(`{"query":`+quote(messageQuery)+`,"variables":{"c":"`+conv(1).String()+`"}}`))
 	must(t, err)
 	r.Header.Set("Accept", stream)
 	r.Header.Set("Authorization", token(1, 1))

@@ -41,7 +41,6 @@ type memory struct {
 	events  []*chat.Event
 	applied chat.Position
 	floor   chat.Position
-	grown   *sync.Cond
 	publish sync.Mutex
 	live    *live.Live
 	fail    atomic.Int32 // so many reads fail

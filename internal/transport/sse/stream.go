@@ -65,7 +65,7 @@ func statusLine(h http.Header) []byte {
 	return b.Bytes()
 }
 
-func (s *stream) open(nc net.Conn, head []byte, ctx context.Context, params *graphql.RawParams, readOnly bool) {
+func (s *stream) open(ctx context.Context, nc net.Conn, head []byte, params *graphql.RawParams, readOnly bool) {
 	sock := s.t.cfg.Live.Sockets().NewSocket(nc)
 	s.sock = sock
 	if !sock.Open(s) {

@@ -113,11 +113,11 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 	if hj, ok := w.(http.Hijacker); ok && r.ProtoMajor == 1 {
 		if nc, _, err := hj.Hijack(); err == nil {
 			_ = nc.SetDeadline(time.Time{}) // those of net/http would still run
-			s.open(nc, statusLine(head), ctx, params, r.Method == http.MethodGet)
+			s.open(ctx, nc, statusLine(head), params, r.Method == http.MethodGet)
 			return
 		}
 	}
-	t.pipe(w, r, s, ctx, params)
+	t.pipe(ctx, w, r, s, params)
 }
 
 func (t *Transport) enter(s *stream) (status int) {
@@ -177,14 +177,14 @@ func (t *Transport) Drain(ctx context.Context) error {
 }
 
 // pipe serves a stream whose connection cannot be taken over.
-func (t *Transport) pipe(w http.ResponseWriter, r *http.Request, s *stream, ctx context.Context, params *graphql.RawParams) {
+func (t *Transport) pipe(ctx context.Context, w http.ResponseWriter, r *http.Request, s *stream, params *graphql.RawParams) {
 	ours, theirs := net.Pipe()
 	defer func() { _ = ours.Close() }()
 	stop := context.AfterFunc(r.Context(), func() { _ = ours.Close() })
 	defer stop()
 	w.WriteHeader(http.StatusOK)
 	rc := http.NewResponseController(w)
-	s.open(theirs, nil, ctx, params, r.Method == http.MethodGet)
+	s.open(ctx, theirs, nil, params, r.Method == http.MethodGet)
 	b := make([]byte, 4096)
 	for {
 		n, err := ours.Read(b)
