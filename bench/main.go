@@ -117,7 +117,7 @@ func (b *bench) run(ctx context.Context, only, parley string) (err error) {
 			return b.fanOut(ctx, n, 1, few, traffic{32, 0, 64, short(4*time.Second, 1500*time.Millisecond)}, b.pairs)
 		}},
 		{"r", "resident bytes per idle socket", func(n string) error {
-			return b.memory(ctx, n, map[bool]int{false: 4000, true: 4000}[b.quick], short(150*time.Second, 5*time.Second))
+			return b.memory(ctx, n, many, short(150*time.Second, 5*time.Second))
 		}},
 		{"o", "connect + init + subscribe, per second", func(n string) error {
 			return b.connects(ctx, n, 4000, b.pairs)

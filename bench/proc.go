@@ -105,12 +105,13 @@ func threadCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// needFiles sees to it that n files can be open.
 func needFiles(n uint64) error {
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
 		return err
 	}
-	if l.Max < n {
+	if l.Max < n && unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: n}) != nil { // root may
 		return errors.New("too few file descriptors: ulimit -n must allow " + strconv.FormatUint(n, 10))
 	}
 	return nil
