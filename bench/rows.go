@@ -235,11 +235,13 @@ func (b *bench) connects(ctx context.Context, name string, n, rounds int) error 
 	defer stop(all)
 	for range rounds {
 		for _, s := range all {
+			cpu := s.cpu()
 			rate, busy, err := b.connect(s, n)
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", name, s.name, err)
 			}
-			fmt.Printf("  %-14s %6.0f a second  generator %2.0f %%%s\n", s.name, rate, 100*busy, measured{busy: busy}.remark())
+			fmt.Printf("  %-14s %6.0f a second  %4.0f µs of CPU each  generator %2.0f %%%s\n", s.name, rate, float64((s.cpu()-cpu).Microseconds())/float64(n),
+				100*busy, measured{busy: busy}.remark())
 			b.table.add(name, s.name, []float64{rate}, "%.0f")
 		}
 	}
