@@ -49,6 +49,12 @@ vuln: ## Look for known vulnerabilities in what is called
 graphiql: web/graphiql/node_modules/.package-lock.json ## Build the embedded GraphiQL; needs Node.js
 	cd web/graphiql && npm run build
 
+bench: ## Measure the live path and sends beside their peers; Linux, PostgreSQL, npm for two peers
+	cd bench && go run . $(ARGS)
+
+bench-quick: ## The same beside two peers, in under two minutes
+	cd bench && go run . -quick $(ARGS)
+
 ci: ## Do what the build machine does
 	.ci/run
 
@@ -70,4 +76,4 @@ postgres:
 		apt-get update -q && apt-get install -yq --no-install-recommends postgresql; \
 	fi
 
-.PHONY: help run demo test test-go test-clients lint fmt generate generate-check vuln graphiql ci clean modules postgres
+.PHONY: help run demo test test-go test-clients lint fmt generate generate-check vuln graphiql bench bench-quick ci clean modules postgres

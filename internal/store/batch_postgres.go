@@ -16,12 +16,15 @@ const batchLockSQL = `SELECT id FROM conversations WHERE id = ANY($1::uuid[]) OR
 
 // sendSQL does the rest of the sends. Every insert needs h, so that no message is written before the head is held: a key
 // that two nodes store at once is a unique violation, and retried, never a wait. (ON CONFLICT would leave holes in seq.)
+// LATERAL with LIMIT keeps the planner from anything but one look into the index for each item, even where the statistics
+// say that a table is empty when the one plan for all batches is made.
 const sendSQL = `WITH r AS MATERIALIZED (
   SELECT r.*, o.id AS old_id, o.seq AS old_seq, o.position AS old_position, o.created_at AS old_at,
     o.conversation_id = r.conversation_id AND o.body = r.body AS same, m.user_id IS NOT NULL AS member, c.silent, c.last_seq
   FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[]) AS r(id, conversation_id, sender_id, client_key, body)
-  LEFT JOIN messages o ON o.sender_id = r.sender_id AND o.client_key = r.client_key
-  LEFT JOIN memberships m ON m.conversation_id = r.conversation_id AND m.user_id = r.sender_id AND m.left_position IS NULL
+  LEFT JOIN LATERAL (SELECT * FROM messages WHERE sender_id = r.sender_id AND client_key = r.client_key LIMIT 1) o ON true
+  LEFT JOIN LATERAL (SELECT user_id FROM memberships
+    WHERE conversation_id = r.conversation_id AND user_id = r.sender_id AND left_position IS NULL LIMIT 1) m ON true
   LEFT JOIN conversations c ON c.id = r.conversation_id
 ), fresh AS MATERIALIZED (
   SELECT r.*, last_seq + row_number() OVER (PARTITION BY conversation_id ORDER BY id) AS seq,
@@ -56,7 +59,8 @@ const readSQL = `WITH r AS MATERIALIZED (
   SELECT r.*, m.user_id IS NOT NULL AS member, c.last_seq, m.read_seq AS old_seq, m.read_at AS old_at,
     m.user_id IS NOT NULL AND r.seq > m.read_seq AND r.seq <= c.last_seq AS moves
   FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[]) AS r(n, conversation_id, user_id, seq)
-  LEFT JOIN memberships m ON m.conversation_id = r.conversation_id AND m.user_id = r.user_id AND m.left_position IS NULL
+  LEFT JOIN LATERAL (SELECT user_id, read_seq, read_at FROM memberships
+    WHERE conversation_id = r.conversation_id AND user_id = r.user_id AND left_position IS NULL LIMIT 1) m ON true
   LEFT JOIN conversations c ON c.id = r.conversation_id
 ), u AS (
   UPDATE memberships m SET read_seq = r.seq, read_at = $5 FROM r
