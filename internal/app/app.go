@@ -202,14 +202,18 @@ func (a *App) ready(ctx context.Context) error {
 // and requests that run may finish, until ctx ends. Stop comes after it.
 func (a *App) Drain(ctx context.Context) error {
 	a.draining.Store(true)
-	errs := make([]error, len(a.servers)+1)
-	var all sync.WaitGroup
-	all.Go(func() { errs[0] = a.live.drain(ctx) })
-	for i, s := range a.servers {
-		all.Go(func() { errs[i+1] = s.Shutdown(ctx) })
+	// The sockets first, while the address still answers that it is not ready; requests keep half of the time.
+	sockets := ctx
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		sockets, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
 	}
-	all.Wait()
-	return errors.Join(errs...)
+	err := a.live.drain(sockets)
+	for _, s := range a.servers {
+		err = errors.Join(err, s.Shutdown(ctx))
+	}
+	return err
 }
 
 // Stop ends everything, the last started first. It may be called twice.
