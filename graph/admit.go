@@ -47,15 +47,8 @@ func (r *Resolver) oneConversation(conversation chat.ID, after *chat.Cursor) adm
 		if err != nil {
 			return a, err
 		}
-		if _, err = r.Conversations.Get(ctx, v.User, conversation); err != nil {
-			return a, err
-		}
-		spans, err := r.Feed.Spans(ctx, v, r.from(after))
 		a.Follow = live.FollowConversation
-		a.Spans = slices.DeleteFunc(spans, func(s chat.Span) bool { return s.Topic != chat.ConversationTopic(conversation) })
-		if err == nil && len(a.Spans) == 0 { // the membership has ended since
-			err = chat.ErrNotFound
-		}
+		a.Spans, err = r.Feed.SpansIn(ctx, v, conversation, r.from(after))
 		return a, err
 	}
 }

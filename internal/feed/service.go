@@ -3,6 +3,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/store"
@@ -19,6 +20,19 @@ func New(s *store.Store) *Service { return &Service{s} }
 func (s *Service) Spans(ctx context.Context, v chat.Viewer, after chat.Position) ([]chat.Span, error) {
 	spans, err := s.store.Spans(ctx, v.User, after)
 	return append(spans, chat.Span{Topic: chat.UserTopic(v.User)}), err
+}
+
+// SpansIn is the part of the log after a position in which the viewer is in a conversation, in one statement.
+// NOT_FOUND unless they are in it now.
+func (s *Service) SpansIn(ctx context.Context, v chat.Viewer, conversation chat.ID, after chat.Position) ([]chat.Span, error) {
+	if conversation.Kind != chat.KindConversation {
+		return nil, chat.ErrNotFound
+	}
+	spans, err := s.store.SpansIn(ctx, v.User, conversation, after)
+	if err == nil && !slices.ContainsFunc(spans, func(s chat.Span) bool { return s.To == 0 }) {
+		err = chat.ErrNotFound
+	}
+	return spans, err
 }
 
 // wanted is the ids that a batch of events lacks the rows of.
