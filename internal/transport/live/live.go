@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,7 +95,7 @@ type Live struct {
 	topics    map[chat.Topic]map[*group]*room
 	viewers   map[chat.ID]map[*member]struct{} // by user; those that are joining included
 	joining   map[*member]struct{}
-	sessions  map[chat.ID]map[Conn]struct{}
+	sessions  map[chat.ID][]Conn    // few each: a map of their own would cost a socket more than it is worth
 	ended     map[chat.ID]time.Time // sessions that have ended, while their tokens may still be good
 	listeners int
 }
@@ -126,7 +127,7 @@ func New(cfg Config) *Live {
 		cfg: cfg, shapes: lru.New[*shape](1000), memo: memo{max: cfg.Memo, made: map[renderingKey]*rendering{}},
 		gate: make(chan struct{}, cfg.CatchUps), groups: map[string]*group{}, topics: map[chat.Topic]map[*group]*room{},
 		viewers: map[chat.ID]map[*member]struct{}{}, joining: map[*member]struct{}{},
-		sessions: map[chat.ID]map[Conn]struct{}{}, ended: map[chat.ID]time.Time{},
+		sessions: map[chat.ID][]Conn{}, ended: map[chat.ID]time.Time{},
 	}
 	l.signals.bell = make(chan struct{}, 1)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -214,12 +215,7 @@ func (l *Live) Bind(v chat.Viewer, c Conn) bool {
 	if _, over := l.ended[v.Session]; over {
 		return false
 	}
-	cs := l.sessions[v.Session]
-	if cs == nil {
-		cs = map[Conn]struct{}{}
-		l.sessions[v.Session] = cs
-	}
-	cs[c] = struct{}{}
+	l.sessions[v.Session] = append(l.sessions[v.Session], c)
 	return true
 }
 
@@ -228,13 +224,15 @@ func (l *Live) Unbind(v chat.Viewer, c Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	cs := l.sessions[v.Session]
-	if delete(cs, c); len(cs) == 0 {
+	if cs = slices.DeleteFunc(cs, func(o Conn) bool { return o == c }); len(cs) == 0 {
 		delete(l.sessions, v.Session)
+	} else {
+		l.sessions[v.Session] = cs
 	}
 }
 
 // endSession remembers an end and lists the session's connections. l.mu is held.
-func (l *Live) endSession(id chat.ID) (conns []Conn) {
+func (l *Live) endSession(id chat.ID) []Conn {
 	now := l.cfg.Now()
 	if len(l.ended) >= 1024 && len(l.ended)&(len(l.ended)-1) == 0 { // at powers of two: amortised
 		for s, at := range l.ended {
@@ -244,10 +242,7 @@ func (l *Live) endSession(id chat.ID) (conns []Conn) {
 		}
 	}
 	l.ended[id] = now
-	for c := range l.sessions[id] {
-		conns = append(conns, c)
-	}
-	return conns
+	return slices.Clone(l.sessions[id])
 }
 
 func camelCase(t chat.EventType) string {
