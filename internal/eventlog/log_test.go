@@ -184,13 +184,13 @@ func TestTrouble(t *testing.T) {
 		defer l.Stop()
 		s.down = true
 		s.add(topic, 5)
-		time.Sleep(5 * time.Second)
+		time.Sleep(5 * time.Second) // in synctest's time: the timer comes, and comes again
 		synctest.Wait()
 		wantThrough(t, got(), 0, 0)
 		s.mu.Lock()
 		s.down = false
 		s.mu.Unlock()
-		time.Sleep(5 * time.Second)
+		time.Sleep(5 * time.Second) // in synctest's time: the timer comes, and comes again
 		synctest.Wait()
 		wantThrough(t, got(), 0, 5)
 	})

@@ -165,12 +165,11 @@ func (s *Service) SetTyping(ctx context.Context, v chat.Viewer, conversation cha
 	if conversation.Kind != chat.KindConversation {
 		return until, chat.ErrNotFound
 	}
-	if _, err := s.store.CurrentMembership(ctx, conversation, v.User); err != nil {
+	c, err := s.store.ConversationOf(ctx, v.User, conversation)
+	if err != nil {
 		return until, err
 	}
-	if c, err := s.store.Conversations(ctx, []chat.ID{conversation}); err != nil || len(c) == 0 {
-		return until, cmpErr(err, chat.ErrNotFound)
-	} else if c[0].Silent {
+	if c.Silent {
 		return until, chat.Forbidden("the two are not friends any more: the conversation is silent")
 	}
 	if !typing {
@@ -190,13 +189,6 @@ func (s *Service) SetTyping(ctx context.Context, v chat.Viewer, conversation cha
 	}
 	who[v.User] = until
 	return until, nil
-}
-
-func cmpErr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
 }
 
 func (s *Service) stopTyping(conversation, user chat.ID) {
