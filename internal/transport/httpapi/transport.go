@@ -8,11 +8,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"os"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/errcode"
@@ -21,6 +18,7 @@ import (
 
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/token"
+	"github.com/parley-chat/parley/internal/transport/request"
 )
 
 // Transport answers queries and mutations by POST, and queries by GET, after the specification of GraphQL over HTTP. It
@@ -87,12 +85,11 @@ func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 	a.send(http.StatusOK, next(opCtx))
 }
 
-// read returns the operation that was asked for, or the status and the reason of a refusal. Nothing of the request is
-// repeated in a reason: it may hold a password.
+// read returns the operation that was asked for, or the status and the reason of a refusal.
 func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, string) {
 	switch r.Method {
 	case http.MethodGet:
-		return readQuery(r.URL.RawQuery)
+		return parsed(request.ParseQuery(r.URL.RawQuery))
 	case http.MethodPost:
 	default:
 		return nil, http.StatusMethodNotAllowed, "use POST, or GET for queries"
@@ -118,60 +115,15 @@ func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawPar
 		return nil, http.StatusBadRequest, "the request body could not be read"
 	}
 	_ = arrive.SetReadDeadline(time.Time{}) // or the server would take it for the client's leaving
-	return decode(body)
+	return parsed(request.Parse(body))
 }
 
-func readQuery(raw string) (*graphql.RawParams, int, string) {
-	values, err := url.ParseQuery(raw)
-	if err != nil || !utf8.ValidString(values.Get("query")) {
-		return nil, http.StatusBadRequest, "the query string could not be read"
-	}
-	p := &graphql.RawParams{Query: values.Get("query"), OperationName: values.Get("operationName")}
-	for name, into := range map[string]*map[string]any{"variables": &p.Variables, "extensions": &p.Extensions} {
-		if v := values.Get(name); v != "" && unmarshal([]byte(v), into) != nil {
-			return nil, http.StatusBadRequest, name + " is not a JSON object"
-		}
-	}
-	return complete(p)
-}
-
-func decode(body []byte) (*graphql.RawParams, int, string) {
-	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
-		return nil, http.StatusBadRequest, "batches are not supported: send one operation in each request"
-	}
-	p := &graphql.RawParams{}
-	var wrong *json.UnmarshalTypeError
-	switch err := unmarshal(body, p); {
-	case errors.As(err, &wrong) && wrong.Field != "":
-		return nil, http.StatusBadRequest, strings.SplitN(wrong.Field, ".", 2)[0] + " has the wrong type"
-	case err != nil:
-		return nil, http.StatusBadRequest, "the request body is not a JSON object with a query"
-	}
-	return complete(p)
-}
-
-// complete refuses an operation without a text, unless it is persisted.
-func complete(p *graphql.RawParams) (*graphql.RawParams, int, string) {
-	if p.Query == "" && p.Extensions["persistedQuery"] == nil {
-		return nil, http.StatusBadRequest, "query is missing"
+// parsed is the operation, or the refusal of what is none.
+func parsed(p *graphql.RawParams, err error) (*graphql.RawParams, int, string) {
+	if err != nil {
+		return nil, http.StatusBadRequest, err.Error()
 	}
 	return p, 0, ""
-}
-
-// unmarshal reads exactly one JSON value; numbers keep their digits.
-func unmarshal(text []byte, into any) error {
-	if !utf8.Valid(text) {
-		return errors.New("not UTF-8")
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("something follows the value")
-	}
-	return nil
 }
 
 // requestStatus is the status of a request that was not executed. application/json may hide a refusal of an

@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // poller watches all sockets for input with one goroutine. Its own epoll descriptor waits in the Go runtime's poller, so
@@ -13,6 +14,9 @@ type poller struct {
 	file *os.File
 	ep   syscall.RawConn
 	epfd int
+
+	work chan *Socket // to a worker that is free
+	quit chan struct{}
 
 	mu    sync.RWMutex
 	socks []*Socket // by descriptor
@@ -30,7 +34,7 @@ func newPoller() *poller {
 		_ = syscall.Close(fd)
 		return nil
 	}
-	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), epfd: fd}
+	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), epfd: fd, work: make(chan *Socket), quit: make(chan struct{})}
 	if p.ep, err = p.file.SyscallConn(); err != nil {
 		_ = p.file.Close()
 		return nil
@@ -38,7 +42,10 @@ func newPoller() *poller {
 	return p
 }
 
-func (p *poller) stop() { _ = p.file.Close() }
+func (p *poller) stop() {
+	_ = p.file.Close()
+	close(p.quit)
+}
 
 // add watches a socket; false: it needs a goroutine of its own.
 func (p *poller) add(s *Socket) bool {
@@ -82,9 +89,35 @@ func (p *poller) run() {
 			p.mu.RLock()
 			s := p.socks[e.Fd]
 			p.mu.RUnlock()
-			if s != nil && s.gen == e.Pad {
-				s.e.do(func() { p.serve(s) }) // one at a time for each socket: one-shot
+			if s != nil && s.gen == e.Pad { // one at a time for each socket: one-shot
+				select {
+				case p.work <- s:
+				default:
+					s.e.do(func() { p.worker(s) })
+				}
 			}
+		}
+	}
+}
+
+// workerIdle is how long a worker waits for more. Its stack has grown to what executing an operation needs: a new
+// goroutine for each input would copy it, page by page, every time.
+const workerIdle = time.Second
+
+// worker serves a socket, and then others as long as there are any. There are as many as sockets wait for their turn:
+// handling an input may take a while.
+func (p *poller) worker(s *Socket) {
+	idle := time.NewTimer(workerIdle)
+	defer idle.Stop()
+	for {
+		p.serve(s)
+		idle.Reset(workerIdle)
+		select {
+		case s = <-p.work:
+		case <-idle.C:
+			return
+		case <-p.quit:
+			return
 		}
 	}
 }

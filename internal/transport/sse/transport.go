@@ -92,6 +92,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 		_, _ = w.Write(body)
 		return
 	}
+	params.Headers = r.Header
 	s := &stream{t: t, address: t.cfg.Address(r)}
 	if status := t.enter(s); status != 0 {
 		w.Header().Set("Retry-After", "1")

@@ -2,7 +2,6 @@ package ws
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/transport/live"
+	"github.com/parley-chat/parley/internal/transport/request"
 	"github.com/parley-chat/parley/internal/transport/socket"
 )
 
@@ -215,7 +215,7 @@ func (c *conn) legacyMessage(m message) error {
 
 func (c *conn) sendText(b []byte) { c.sock.Send(socket.AppendFrame(nil, socket.OpText, b)) }
 
-func (c *conn) init(payload json.RawMessage) error {
+func (c *conn) init(payload []byte) error {
 	if !isObject(payload) {
 		return errMalformed
 	}
@@ -309,10 +309,10 @@ func (c *conn) subscribe(m message) error {
 	case taken:
 		return socket.CloseError{Code: 4409, Reason: "Subscriber for " + m.rawID + " already exists"}
 	}
-	params, err := request(m.payload)
+	params, err := request.Parse(m.payload)
 	if err != nil {
 		c.forget(o)
-		return err
+		return errMalformed
 	}
 	f := modernFraming
 	if c.legacy {

@@ -3,10 +3,8 @@ package ws
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 
-	"github.com/99designs/gqlgen/graphql"
-
+	"github.com/parley-chat/parley/internal/transport/request"
 	"github.com/parley-chat/parley/internal/transport/socket"
 )
 
@@ -51,21 +49,31 @@ type message struct {
 	kind    string
 	id      string // as it stands between quotes in JSON
 	rawID   string
-	payload json.RawMessage // nil: none, or null
+	payload []byte // nil: none, or null; it stands in what was read
 }
 
 var errMalformed = socket.CloseError{Code: 4400, Reason: "Invalid message received"}
 
 // parse reads a message: one JSON object, with nothing behind it.
 func parse(data []byte) (m message, err error) {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil || fields == nil {
-		return m, errMalformed
-	}
-	if !text(fields["type"], &m.kind) {
-		return m, errMalformed
-	}
-	if raw, ok := fields["id"]; ok && !text(raw, &m.rawID) {
+	fine, typed := true, false
+	ok := request.Object(data, func(name, value []byte) {
+		ok := true
+		switch string(name) {
+		case "type":
+			m.kind, ok = request.Text(value)
+			typed = ok
+		case "id":
+			m.rawID, ok = request.Text(value)
+		case "payload":
+			m.payload = nil
+			if !request.Null(value) {
+				m.payload = value
+			}
+		}
+		fine = fine && ok
+	})
+	if !ok || !fine || !typed {
 		return m, errMalformed
 	}
 	if m.rawID != "" {
@@ -75,72 +83,30 @@ func parse(data []byte) (m message, err error) {
 		}
 		m.id = string(b[1 : len(b)-1])
 	}
-	if p := fields["payload"]; len(p) > 0 && string(p) != "null" {
-		m.payload = p
-	}
 	return m, nil
 }
 
-// text reads a JSON string and nothing else.
-func text(raw json.RawMessage, to *string) bool {
-	return len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, to) == nil
-}
-
-func isObject(raw json.RawMessage) bool { return raw == nil || raw[0] == '{' }
-
-// request reads the payload of subscribe.
-func request(payload json.RawMessage) (*graphql.RawParams, error) {
-	if payload == nil || !isObject(payload) {
-		return nil, errMalformed
-	}
-	var p struct {
-		Query         *string        `json:"query"`
-		OperationName *string        `json:"operationName"`
-		Variables     map[string]any `json:"variables"`
-		Extensions    map[string]any `json:"extensions"`
-	}
-	d := json.NewDecoder(bytes.NewReader(payload))
-	d.UseNumber()
-	if d.Decode(&p) != nil || p.Query == nil && p.Extensions["persistedQuery"] == nil {
-		return nil, errMalformed
-	}
-	params := &graphql.RawParams{Variables: p.Variables, Extensions: p.Extensions}
-	if p.Query != nil {
-		params.Query = *p.Query
-	}
-	if p.OperationName != nil {
-		params.OperationName = *p.OperationName
-	}
-	return params, nil
-}
+func isObject(payload []byte) bool { return payload == nil || payload[0] == '{' }
 
 // authorization finds the token in the payload of connection_init: under authorization, in any letter case, there or in
 // headers. ok is false when it is not a string.
-func authorization(payload json.RawMessage) (token string, ok bool) {
-	var fields map[string]json.RawMessage
-	if payload == nil || json.Unmarshal(payload, &fields) != nil {
-		return "", true
+func authorization(payload []byte) (token string, ok bool) {
+	token, found, ok, headers := authorizationIn(payload)
+	if !found && len(headers) > 0 {
+		token, found, ok, _ = authorizationIn(headers)
 	}
-	var nested json.RawMessage
-	for k, v := range fields {
+	return token, ok || !found
+}
+
+func authorizationIn(object []byte) (token string, found, ok bool, headers []byte) {
+	request.Object(object, func(name, value []byte) {
 		switch {
-		case strings.EqualFold(k, "authorization") && string(v) != "null":
-			return token, text(v, &token)
-		case strings.EqualFold(k, "headers"):
-			nested = v
+		case bytes.EqualFold(name, []byte("authorization")) && !request.Null(value):
+			found = true
+			token, ok = request.Text(value)
+		case bytes.EqualFold(name, []byte("headers")):
+			headers = value
 		}
-	}
-	if len(nested) == 0 || nested[0] != '{' {
-		return "", true
-	}
-	clear(fields)
-	if json.Unmarshal(nested, &fields) != nil {
-		return "", true
-	}
-	for k, v := range fields {
-		if strings.EqualFold(k, "authorization") && string(v) != "null" {
-			return token, text(v, &token)
-		}
-	}
-	return "", true
+	})
+	return token, found, ok, headers
 }
