@@ -145,7 +145,7 @@ func (r *queryResolver) BlockedUsers(ctx context.Context, first *int, after *str
 	if err != nil {
 		return nil, err
 	}
-	users, err := r.loaders(ctx).Users.LoadAll(ctx, ids.Nodes)
+	users, err := r.loaders(ctx).Users.get().LoadAll(ctx, ids.Nodes)
 	if err != nil {
 		return nil, err
 	}

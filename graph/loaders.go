@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/vikstrous/dataloadgen"
@@ -11,7 +12,7 @@ import (
 )
 
 // Loaders batch what the resolvers of one operation, or of one event, look up by id. They cache: each operation and each
-// event has its own set. What is not there is NOT_FOUND.
+// event has its own set. What is not there is NOT_FOUND. Most operations use one or two: a loader is made when it is used.
 type Loaders struct {
 	Users         loader[*chat.User]
 	Conversations loader[*chat.Conversation]
@@ -25,12 +26,19 @@ type Loaders struct {
 }
 
 type loader[V any] struct {
-	*dataloadgen.Loader[chat.ID, V]
+	batch batch[V]
+	once  sync.Once
+	made  *dataloadgen.Loader[chat.ID, V]
+}
+
+func (l *loader[V]) get() *dataloadgen.Loader[chat.ID, V] {
+	l.once.Do(func() { l.made = dataloadgen.NewMappedLoader(l.batch, dataloadgen.WithWait(300*time.Microsecond)) })
+	return l.made
 }
 
 // Load waits a moment for others to ask too, and looks all of it up at once.
-func (l loader[V]) Load(ctx context.Context, id chat.ID) (V, error) {
-	v, err := l.Loader.Load(ctx, id)
+func (l *loader[V]) Load(ctx context.Context, id chat.ID) (V, error) {
+	v, err := l.get().Load(ctx, id)
 	if errors.Is(err, dataloadgen.ErrNotFound) {
 		err = chat.ErrNotFound
 	}
@@ -58,7 +66,7 @@ func (r *Resolver) PerEvent(ctx context.Context, e *chat.Event) context.Context 
 	l := r.loaders(ctx)
 	for _, u := range []*chat.User{e.Rows.Actor, e.Rows.User} {
 		if u != nil {
-			l.Users.Prime(u.ID, u)
+			l.Users.get().Prime(u.ID, u)
 		}
 	}
 	return ctx
@@ -72,16 +80,34 @@ func appliedAt(ctx context.Context) chat.Position {
 
 // WithLoaders returns a context with a fresh set of loaders.
 func (r *Resolver) WithLoaders(ctx context.Context) context.Context {
-	return context.WithValue(ctx, loadersKey{}, &Loaders{
-		Users:         byID(r.Users.ByIDs),
-		Conversations: byID(r.conversationsByID),
-		Messages:      byID(r.Messages.ByIDs),
-		Requests:      byID(r.Friends.Requests),
-		Presences:     byID(r.presencesByID),
-		Memberships:   optional(ofViewer(r.Conversations.Memberships)),
-		Peers:         byID(ofViewer(r.Conversations.Peers)),
-		Relationships: byID(ofViewer(r.Friends.Relationships)),
+	r.prepare.Do(func() {
+		r.batches = batches{
+			users:         r.Users.ByIDs,
+			conversations: r.conversationsByID,
+			messages:      r.Messages.ByIDs,
+			requests:      r.Friends.Requests,
+			presences:     r.presencesByID,
+			memberships:   optional(ofViewer(r.Conversations.Memberships)),
+			peers:         ofViewer(r.Conversations.Peers),
+			relationships: ofViewer(r.Friends.Relationships),
+		}
 	})
+	l, b := &Loaders{}, &r.batches
+	l.Users.batch, l.Conversations.batch, l.Messages.batch, l.Requests.batch = b.users, b.conversations, b.messages, b.requests
+	l.Presences.batch, l.Memberships.batch, l.Peers.batch, l.Relationships.batch = b.presences, b.memberships, b.peers, b.relationships
+	return context.WithValue(ctx, loadersKey{}, l)
+}
+
+// batches are what the loaders look up with.
+type batches struct {
+	users         batch[*chat.User]
+	conversations batch[*chat.Conversation]
+	messages      batch[*chat.Message]
+	requests      batch[*chat.FriendRequest]
+	presences     batch[chat.Presence]
+	memberships   batch[*chat.Member]
+	peers         batch[chat.ID]
+	relationships batch[chat.Relationship]
 }
 
 func (r *Resolver) loaders(ctx context.Context) *Loaders {
@@ -98,7 +124,7 @@ func (r *Resolver) conversationsByID(ctx context.Context, ids []chat.ID) (map[ch
 	mine := make([]*chat.Member, len(ids))
 	_, looked := chat.ViewerFrom(ctx)
 	if looked && !closed {
-		if mine, err = r.loaders(ctx).Memberships.LoadAll(ctx, ids); err != nil {
+		if mine, err = r.loaders(ctx).Memberships.get().LoadAll(ctx, ids); err != nil {
 			return nil, err
 		}
 	}
@@ -121,13 +147,9 @@ func (r *Resolver) presencesByID(ctx context.Context, ids []chat.ID) (map[chat.I
 
 type batch[V any] func(context.Context, []chat.ID) (map[chat.ID]V, error)
 
-func byID[V any](load batch[V]) loader[V] {
-	return loader[V]{dataloadgen.NewMappedLoader(load, dataloadgen.WithWait(300*time.Microsecond))}
-}
-
-// optional is byID where nothing is an answer too.
-func optional[V any](load batch[*V]) loader[*V] {
-	return byID(func(ctx context.Context, ids []chat.ID) (map[chat.ID]*V, error) {
+// optional makes nothing an answer too.
+func optional[V any](load batch[*V]) batch[*V] {
+	return func(ctx context.Context, ids []chat.ID) (map[chat.ID]*V, error) {
 		found, err := load(ctx, ids)
 		if err == nil {
 			all := make(map[chat.ID]*V, len(ids))
@@ -137,7 +159,7 @@ func optional[V any](load batch[*V]) loader[*V] {
 			found = all
 		}
 		return found, err
-	})
+	}
 }
 
 func ofViewer[V any](load func(ctx context.Context, viewer chat.ID, ids []chat.ID) (map[chat.ID]V, error)) batch[V] {

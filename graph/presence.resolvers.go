@@ -51,7 +51,7 @@ func (r *subscriptionResolver) TypingChanged(ctx context.Context, conversationID
 
 func (r *typingChangedResolver) Users(ctx context.Context, obj *model.TypingChanged) ([]chat.User, error) {
 	users := make([]chat.User, 0, len(obj.UserIDs))
-	found, err := r.loaders(ctx).Users.LoadAll(ctx, obj.UserIDs)
+	found, err := r.loaders(ctx).Users.get().LoadAll(ctx, obj.UserIDs)
 	for _, u := range found {
 		if u != nil {
 			users = append(users, *u)

@@ -2,6 +2,8 @@
 package graph
 
 import (
+	"sync"
+
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/conversation"
 	"github.com/parley-chat/parley/internal/feed"
@@ -23,6 +25,9 @@ type Resolver struct {
 	Feed          *feed.Service
 	Epoch         chat.Epoch           // of this log's cursors
 	Applied       func() chat.Position // what this node has applied of the log
+
+	prepare sync.Once // batches, of the services above
+	batches batches
 }
 
 func (r *Resolver) cursor(p chat.Position) chat.Cursor {

@@ -60,6 +60,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, stdout io.Wri
 		return err
 	}
 	defer a.Stop()
+	go tuneMemory(ctx)
 	a.welcome(stdout)
 	<-ctx.Done()
 	log.Info("draining", "timeout", c.DrainTimeout)

@@ -197,12 +197,12 @@ func typeName(t chat.EventType) string {
 // entitled lists the events after a position that a user may see.
 func entitled(tb testing.TB, s *store.Store, log []*chat.Event, user chat.ID, after chat.Position) (out []*chat.Event) {
 	tb.Helper()
-	spans, err := s.Spans(context.Background(), user, 0)
+	answers, err := s.Spans(context.Background(), store.SpanQuery{User: user})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	for _, e := range log {
-		if e.Position > after && (e.Topic == chat.UserTopic(user) || slices.ContainsFunc(spans, func(s chat.Span) bool { return s.Topic == e.Topic && s.Covers(e.Position) })) {
+		if e.Position > after && (e.Topic == chat.UserTopic(user) || slices.ContainsFunc(answers[0], func(s chat.Span) bool { return s.Topic == e.Topic && s.Covers(e.Position) })) {
 			out = append(out, e)
 		}
 	}

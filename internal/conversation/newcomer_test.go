@@ -43,9 +43,9 @@ func TestNewcomersHaveReadEverything(t *testing.T) {
 		second := membership(3)
 
 		spans := func(after chat.Position) (n int) {
-			l, err := w.store.Spans(ctx, p[1], after)
+			l, err := w.store.Spans(ctx, store.SpanQuery{User: p[1], After: after})
 			w.code("", err)
-			for _, s := range l {
+			for _, s := range l[0] {
 				if s.Topic == chat.ConversationTopic(g) {
 					n++
 					if s.To == left && s.From != first.Joined-1 || s.To == 0 && s.From != second.Joined-1 {

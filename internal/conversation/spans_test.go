@@ -9,6 +9,7 @@ import (
 
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/conversation"
+	"github.com/parley-chat/parley/internal/store"
 )
 
 // Whatever happens to a group, the spans that the store keeps are those that the log tells, the members are those whose
@@ -87,9 +88,12 @@ func (w world) checkSpans(t *rapid.T, g chat.ID, people []chat.ID, start chat.Po
 		}
 	}
 	for _, u := range people {
-		all, err := w.store.Spans(ctx, u, start)
+		all, err := w.store.Spans(ctx, store.SpanQuery{User: u, After: start}, store.SpanQuery{User: u, Conversation: topic.ID, After: start})
 		w.code("", err)
-		got := slices.DeleteFunc(all, func(s chat.Span) bool { return s.Topic != topic })
+		got := slices.DeleteFunc(all[0], func(s chat.Span) bool { return s.Topic != topic })
+		if !sameSpans(got, all[1]) {
+			t.Errorf("spans %v, asked for one conversation %v", got, all[1])
+		}
 		slices.SortFunc(got, func(a, b chat.Span) int { return int(a.From - b.From) })
 		if fmt.Sprint(got) != fmt.Sprint(spans[u]) {
 			t.Errorf("spans %v, the log tells %v", got, spans[u])
@@ -108,4 +112,8 @@ func (w world) checkSpans(t *rapid.T, g chat.ID, people []chat.ID, start chat.Po
 	if len(users) != len(roles) || deleted != (len(users) == 0) || !deleted && owners != 1 {
 		t.Errorf("%d members, the log tells %d; %d owners; deleted: %v", len(users), len(roles), owners, deleted)
 	}
+}
+
+func sameSpans(a, b []chat.Span) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(s chat.Span) bool { return !slices.Contains(b, s) })
 }

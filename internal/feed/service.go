@@ -10,25 +10,30 @@ import (
 )
 
 // Service reads what events refer to.
-type Service struct{ store *store.Store }
+type Service struct {
+	store *store.Store
+	spans gather[store.SpanQuery, []chat.Span]
+}
 
 // New makes the service.
-func New(s *store.Store) *Service { return &Service{s} }
+func New(s *store.Store) *Service {
+	return &Service{store: s, spans: gather[store.SpanQuery, []chat.Span]{ask: s.Spans}}
+}
 
 // Spans is everything of the log after a position that the viewer may see: their own topic, and their conversations from
 // each join to each leave.
 func (s *Service) Spans(ctx context.Context, v chat.Viewer, after chat.Position) ([]chat.Span, error) {
-	spans, err := s.store.Spans(ctx, v.User, after)
+	spans, err := s.spans.get(ctx, store.SpanQuery{User: v.User, After: after})
 	return append(spans, chat.Span{Topic: chat.UserTopic(v.User)}), err
 }
 
-// SpansIn is the part of the log after a position in which the viewer is in a conversation, in one statement.
+// SpansIn is the part of the log after a position in which the viewer is in a conversation.
 // NOT_FOUND unless they are in it now.
 func (s *Service) SpansIn(ctx context.Context, v chat.Viewer, conversation chat.ID, after chat.Position) ([]chat.Span, error) {
 	if conversation.Kind != chat.KindConversation {
 		return nil, chat.ErrNotFound
 	}
-	spans, err := s.store.SpansIn(ctx, v.User, conversation, after)
+	spans, err := s.spans.get(ctx, store.SpanQuery{User: v.User, Conversation: conversation, After: after})
 	if err == nil && !slices.ContainsFunc(spans, func(s chat.Span) bool { return s.To == 0 }) {
 		err = chat.ErrNotFound
 	}

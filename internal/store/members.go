@@ -44,28 +44,6 @@ func (r reader) Peers(ctx context.Context, user chat.ID, conversations []chat.ID
 	return out, translate(err)
 }
 
-// Spans reads the parts of the log that user may see as a member of conversations: the open ones, and those that ended
-// after a position.
-func (r reader) Spans(ctx context.Context, user chat.ID, after chat.Position) ([]chat.Span, error) {
-	l, err := list(r.db.WithContext(ctx), scanSpan, `SELECT conversation_id, joined_position - 1, left_position FROM memberships WHERE user_id = ? AND left_position IS NULL
-		UNION ALL SELECT conversation_id, joined_position - 1, left_position FROM memberships
-		WHERE user_id = ? AND left_position IS NOT NULL AND left_position > ?`, id(user), id(user), int64(after))
-	return l, translate(err)
-}
-
-// SpansIn is Spans of one conversation.
-func (r reader) SpansIn(ctx context.Context, user, conversation chat.ID, after chat.Position) ([]chat.Span, error) {
-	l, err := list(r.db.WithContext(ctx), scanSpan, `SELECT conversation_id, joined_position - 1, left_position FROM memberships
-		WHERE conversation_id = ? AND user_id = ? AND (left_position IS NULL OR left_position > ?)`, id(conversation), id(user), int64(after))
-	return l, translate(err)
-}
-
-func scanSpan(r rows) (s chat.Span, err error) {
-	s.Topic.Kind = chat.TopicConversation
-	err = r.Scan(scanID(&s.Topic.ID, chat.KindConversation), scanPosition(&s.From), scanPosition(&s.To))
-	return s, err
-}
-
 // MemberPage reads a page of a conversation's members, in the order in which they joined. except, if it is not zero, is
 // left out.
 func (r reader) MemberPage(ctx context.Context, conversation, except chat.ID, p chat.Page) (l chat.List[chat.Member], err error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // MinSecret is the length that a secret must have, in bytes.
@@ -34,6 +35,8 @@ type Tokens struct {
 	issuer          string
 	audience        string
 	parser          *jwt.Parser
+	now             func() time.Time
+	known           *lru.Cache[[sha256.Size]byte, known]
 }
 
 // New derives the keys.
@@ -56,7 +59,11 @@ func New(c Config) (*Tokens, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	t := &Tokens{ttl: c.AccessTTL, issuer: c.Issuer, audience: c.Audience}
+	t := &Tokens{ttl: c.AccessTTL, issuer: c.Issuer, audience: c.Audience, now: c.Now}
+	var err error
+	if t.known, err = lru.New[[sha256.Size]byte, known](maxKnown); err != nil {
+		return nil, err
+	}
 	for to, purpose := range map[*[]byte]string{&t.access: "parley access token v1", &t.refresh: "parley refresh token v1"} {
 		key, err := hkdf.Key(sha256.New, c.Secret, nil, purpose, sha256.Size)
 		if err != nil {

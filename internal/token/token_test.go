@@ -71,6 +71,9 @@ func TestAccess(t *testing.T) {
 	if _, _, err := tokens.ReadAccess(s); err != nil {
 		t.Error("refused before it expires:", err)
 	}
+	if _, _, err := tokens.ReadAccess(s[:len(s)-1] + string(s[len(s)-1]^1)); chat.CodeOf(err) != chat.CodeUnauthenticated {
+		t.Error("accepted with another signature after it was remembered:", err)
+	}
 	at = expires
 	if _, _, err := tokens.ReadAccess(s); chat.CodeOf(err) != chat.CodeUnauthenticated {
 		t.Error("accepted after it has expired:", err)

@@ -142,10 +142,29 @@ func (l *Live) missed(m *member, from chat.Position) (part, error) {
 	}
 }
 
-// greeting is the CaughtUp that ends a replay, executed for this listener alone.
+// greeted is the last CaughtUp of a group. Who comes at the same position within greetedFor gets the same.
+type greeted struct {
+	at  chat.Position
+	now time.Time
+	out *rendering
+}
+
+const greetedFor = time.Second
+
+// greeting is the CaughtUp that ends a replay.
 func (l *Live) greeting(m *member, at chat.Position) *rendering {
 	e := &chat.Event{Type: chat.CaughtUp, Position: at, At: l.cfg.Now()}
-	return l.render(m.g, e, false, m.audience(l.cfg.RootType(e.Type)))
+	viewer := m.audience(l.cfg.RootType(e.Type))
+	if viewer == nil {
+		if last := m.g.greeted.Load(); last != nil && last.at == at && e.At.Sub(last.now) < greetedFor {
+			return last.out
+		}
+	}
+	r := l.render(m.g, e, false, viewer)
+	if viewer == nil && !r.unavailable {
+		m.g.greeted.Store(&greeted{at, e.At, r})
+	}
+	return r
 }
 
 // takeSnapshot delivers the whole state to an ephemeral listener. The listener is registered already: what changes while

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -21,6 +22,7 @@ type group struct {
 	shape   *shape
 	op      *graphql.OperationContext
 	members int // guarded by Live.mu
+	greeted atomic.Pointer[greeted]
 }
 
 // newGroup keeps nothing of the listener that happened to come first: no headers, extensions or cursor.

@@ -56,7 +56,7 @@ type Config struct {
 // Stats counts since the start, but for Listeners and Groups, which are now.
 type Stats struct {
 	Executions int64 // events executed, for however many listeners
-	Greetings  int64 // CaughtUp and snapshots, executed for one listener each
+	Greetings  int64 // executions of CaughtUp and snapshots: for one listener, or a few that came at the same time
 	CatchUps   int64 // chunks read from the log
 	Retries    int64 // executions and reads that were unavailable
 	Listeners  int
