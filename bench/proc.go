@@ -76,16 +76,27 @@ func (s *server) stop() {
 	}
 }
 
-// cpu is the time that the process has used, in user and kernel mode; the kernel counts in hundredths of a second.
+// cpu is the time that the process has used, in user and kernel mode.
 func (s *server) cpu() time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
-	if err != nil {
+	const sched = 2 // CPUCLOCK_SCHED: see clock_getcpuclockid(3)
+	var t unix.Timespec
+	if unix.ClockGettime(int32(^s.cmd.Process.Pid<<3|sched), &t) != nil {
 		return 0
 	}
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	user, _ := strconv.Atoi(f[11])
-	system, _ := strconv.Atoi(f[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
+	return time.Duration(t.Nano())
+}
+
+// quiet waits until the server has done what is left to do, such as seeing to connections that were closed.
+func (s *server) quiet() {
+	const look = 50 * time.Millisecond
+	for last, until := s.cpu(), time.Now().Add(10*time.Second); time.Now().Before(until); {
+		time.Sleep(look)
+		now := s.cpu()
+		if now-last < look/20 {
+			return
+		}
+		last = now
+	}
 }
 
 // resident is the process's resident memory in bytes.

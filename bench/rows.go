@@ -235,6 +235,9 @@ func (b *bench) connects(ctx context.Context, name string, n, rounds int) error 
 	defer stop(all)
 	for range rounds {
 		for _, s := range all {
+			for _, other := range all { // what closed a moment ago is not measured here
+				other.quiet()
+			}
 			cpu := s.cpu()
 			rate, busy, err := b.connect(s, n)
 			if err != nil {
