@@ -37,12 +37,11 @@ func newLive(a *App, r *graph.Resolver, es graphql.ExecutableSchema, authenticat
 	return &liveSide{engine, hub,
 		ws.New(ws.Config{
 			Live: hub, Authenticate: socketViewer(authenticate), CheckOrigin: func(*http.Request) bool { return true }, // the API's guard has looked
-			Address: clientAddress, Context: carried, InitTimeout: c.InitTimeout, PingInterval: c.PingInterval, MaxMessage: int(c.MaxFrame),
+			InitTimeout: c.InitTimeout, PingInterval: c.PingInterval, MaxMessage: int(c.MaxFrame),
 			MaxOperations: c.MaxSubscriptions, MaxPerUser: c.SocketsPerUser, MaxPerAddress: c.SocketsPerAddr, Connected: connected, Disconnected: disconnected,
 		}),
 		sse.New(sse.Config{
-			Live: hub, Context: carried, Address: clientAddress, PingInterval: c.PingInterval, MaxBody: int64(c.MaxBody), MaxPerAddress: c.SocketsPerAddr,
-			Expires:   func(r *http.Request) time.Time { return token.CarrierFrom(r.Context()).Expires },
+			Live: hub, PingInterval: c.PingInterval, MaxBody: int64(c.MaxBody), MaxPerAddress: c.SocketsPerAddr,
 			Connected: connected, Disconnected: disconnected,
 		}),
 	}
@@ -65,14 +64,6 @@ func socketViewer(authenticate httpapi.Authenticate) func(context.Context, *http
 		v, _ = chat.ViewerFrom(r.Context())
 		return v, carrier.Expires, nil
 	}
-}
-
-// clientAddress is whom a request counts for.
-func clientAddress(r *http.Request) string { return token.ClientFrom(r.Context()).Addr }
-
-// carried is what a socket's operations know of its request: who is at the other end. There is no answer to set cookies in.
-func carried(r *http.Request) context.Context {
-	return token.WithCarrier(context.Background(), &token.Carrier{Client: token.ClientFrom(r.Context())})
 }
 
 func (l *liveSide) start(ctx context.Context) error {

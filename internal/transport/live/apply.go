@@ -176,7 +176,7 @@ func (l *Live) beginSpans(p *plan, e *chat.Event) {
 		if !begins(e, u) {
 			continue
 		}
-		for m := range l.viewers[u] {
+		for m := l.viewers[u]; m != nil; m = m.next {
 			if m.g == nil {
 				continue
 			}
@@ -200,7 +200,7 @@ func (l *Live) beginSpans(p *plan, e *chat.Event) {
 
 // endSpans takes a user's listeners off a conversation. Each gets e as its last event, with the conversation closed.
 func (l *Live) endSpans(p *plan, e *chat.Event, user chat.ID) {
-	for m := range l.viewers[user] {
+	for m := l.viewers[user]; m != nil; m = m.next {
 		if m.g == nil || (m.follow != FollowMemberships && m.follow != FollowConversation) {
 			continue
 		}
@@ -252,7 +252,7 @@ func (l *Live) endAll(p *plan, e *chat.Event) {
 
 // befriend changes whose presence the user's listeners hear.
 func (l *Live) befriend(e *chat.Event) {
-	for m := range l.viewers[e.Topic.ID] {
+	for m := l.viewers[e.Topic.ID]; m != nil; m = m.next {
 		if m.g != nil && m.follow == FollowFriends {
 			l.refriend(m, e)
 		}

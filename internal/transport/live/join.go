@@ -33,6 +33,7 @@ type member struct {
 	endAt        chat.Position // complete after this; 0: goes on
 	changes      []*chat.Event // what happened while it was joining
 	left         bool
+	next, prev   *member // of the same user
 }
 
 // durable says whether it listens to the log.
@@ -147,12 +148,10 @@ func (l *Live) beginJoin(m *member) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.joining[m] = struct{}{}
-	ms := l.viewers[m.viewer.User]
-	if ms == nil {
-		ms = map[*member]struct{}{}
-		l.viewers[m.viewer.User] = ms
+	if m.next = l.viewers[m.viewer.User]; m.next != nil {
+		m.next.prev = m
 	}
-	ms[m] = struct{}{}
+	l.viewers[m.viewer.User] = m
 	l.listeners++
 }
 
@@ -303,8 +302,15 @@ func (l *Live) leave(m *member) {
 	m.left = true
 	l.listeners--
 	delete(l.joining, m)
-	ms := l.viewers[m.viewer.User]
-	if delete(ms, m); len(ms) == 0 {
+	if m.next != nil {
+		m.next.prev = m.prev
+	}
+	switch {
+	case m.prev != nil:
+		m.prev.next = m.next
+	case m.next != nil:
+		l.viewers[m.viewer.User] = m.next
+	default:
 		delete(l.viewers, m.viewer.User)
 	}
 	if m.g == nil {

@@ -93,7 +93,7 @@ type Live struct {
 	inFlight  []*chat.Event
 	groups    map[string]*group
 	topics    map[chat.Topic]map[*group]*room
-	viewers   map[chat.ID]map[*member]struct{} // by user; those that are joining included
+	viewers   map[chat.ID]*member // a user's listeners, each with the next; those that are joining included
 	joining   map[*member]struct{}
 	sessions  map[chat.ID][]Conn    // few each: a map of their own would cost a socket more than it is worth
 	ended     map[chat.ID]time.Time // sessions that have ended, while their tokens may still be good
@@ -126,7 +126,7 @@ func New(cfg Config) *Live {
 	l := &Live{
 		cfg: cfg, shapes: lru.New[*shape](1000), memo: memo{max: cfg.Memo, made: map[renderingKey]*rendering{}},
 		gate: make(chan struct{}, cfg.CatchUps), groups: map[string]*group{}, topics: map[chat.Topic]map[*group]*room{},
-		viewers: map[chat.ID]map[*member]struct{}{}, joining: map[*member]struct{}{},
+		viewers: map[chat.ID]*member{}, joining: map[*member]struct{}{},
 		sessions: map[chat.ID][]Conn{}, ended: map[chat.ID]time.Time{},
 	}
 	l.signals.bell = make(chan struct{}, 1)

@@ -7,7 +7,7 @@
 // said of its Streams below "the shard's", is touched by that goroutine alone. Everybody else posts commands, which a
 // shard carries out in the order in which they were posted. A shard never waits: it writes what a socket has pending
 // with one non-blocking write(2); where that would block it parks the socket, which means that a goroutine writes the
-// rest under a deadline while the shard only queues. A socket without a descriptor of its own (TLS, other systems than
+// rest under a deadline while the shard only queues. A socket that is not a descriptor of its own (TLS, other systems than
 // Linux) is parked for every write.
 //
 // What is queued for a socket is bounded. A Stream for which there is no room falls behind: it gets nothing until its
@@ -15,8 +15,9 @@
 // the last chunk is being made the stream holds what arrives, so that nothing is missed and nothing doubled; a position
 // at or below the stream's last is dropped.
 //
-// On Linux all idle sockets wait in one epoll, without a goroutine. Handler.Input is called by one goroutine at a time.
-// One wheel calls Handler.Tick when a socket asked for it; no socket has a timer.
+// On Linux a connection is taken from net, so that nothing of Go's runtime belongs to it, and all idle sockets wait in one
+// epoll, without a goroutine. Handler.Input is called by one goroutine at a time. One wheel calls Handler.Tick when a
+// socket asked for it; no socket has a timer.
 //
 // # Life cycle
 //

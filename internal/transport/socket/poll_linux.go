@@ -9,7 +9,7 @@ import (
 )
 
 // poller watches all sockets for input with one goroutine. Its own epoll descriptor waits in the Go runtime's poller, so
-// that no thread is held; the sockets stay net.Conns.
+// that no thread is held.
 type poller struct {
 	file *os.File
 	ep   syscall.RawConn
@@ -49,30 +49,33 @@ func (p *poller) stop() {
 
 // add watches a socket; false: it needs a goroutine of its own.
 func (p *poller) add(s *Socket) bool {
-	var err error
-	cerr := s.rc.Control(func(fd uintptr) {
+	err := net.ErrClosed
+	s.d.use(func(fd int) {
 		p.mu.Lock()
-		for len(p.socks) <= int(fd) {
+		for len(p.socks) <= fd {
 			p.socks = append(p.socks, nil)
 		}
 		p.gen++
-		s.fd, s.gen, p.socks[fd] = int32(fd), p.gen, s
+		s.gen, p.socks[fd] = p.gen, s
 		p.mu.Unlock()
-		err = p.arm(s, syscall.EPOLL_CTL_ADD)
+		err = p.arm(fd, s.gen, syscall.EPOLL_CTL_ADD)
 	})
-	return cerr == nil && err == nil
+	return err == nil
 }
 
-func (p *poller) arm(s *Socket, op int) error {
-	return syscall.EpollCtl(p.epfd, op, int(s.fd), &syscall.EpollEvent{Events: readable, Fd: s.fd, Pad: s.gen})
+func (p *poller) arm(fd int, gen int32, op int) error {
+	return syscall.EpollCtl(p.epfd, op, fd, &syscall.EpollEvent{Events: readable, Fd: int32(fd), Pad: gen}) //nolint:gosec // a descriptor
 }
 
+// remove comes before the descriptor is closed.
 func (p *poller) remove(s *Socket) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if int(s.fd) < len(p.socks) && p.socks[s.fd] == s {
-		p.socks[s.fd] = nil
-	}
+	s.d.use(func(fd int) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if fd < len(p.socks) && p.socks[fd] == s {
+			p.socks[fd] = nil
+		}
+	})
 }
 
 func (p *poller) run() {
@@ -129,7 +132,7 @@ func (p *poller) serve(s *Socket) {
 	for more := true; more; {
 		var n int
 		var err error
-		if e := s.rc.Read(func(fd uintptr) bool { n, more, err = readNow(fd, *b); return true }); e != nil || err != nil {
+		if n, more, err = s.d.read(*b); err != nil {
 			s.Kill()
 			return
 		}
@@ -137,24 +140,9 @@ func (p *poller) serve(s *Socket) {
 			s.input((*b)[:n])
 		}
 	}
-	// Control keeps the descriptor from being used anew while it is armed.
-	if s.rc.Control(func(uintptr) { _ = p.arm(s, syscall.EPOLL_CTL_MOD) }) != nil {
-		s.Kill()
-	}
-}
-
-// readNow takes what is there, without waiting. more: there may be more.
-func readNow(fd uintptr, b []byte) (n int, more bool, err error) {
-	for {
-		n, err = syscall.Read(int(fd), b)
-		switch {
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
-			return 0, false, nil
-		case err == nil && n == 0:
-			return 0, false, net.ErrClosed
-		default:
-			return n, n == len(b), err
+	s.d.use(func(fd int) {
+		if p.arm(fd, s.gen, syscall.EPOLL_CTL_MOD) != nil {
+			s.Kill()
 		}
-	}
+	})
 }

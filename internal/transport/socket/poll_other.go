@@ -2,11 +2,10 @@
 
 package socket
 
-import "errors"
-
-const direct = false
-
-func writeNow(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
+import (
+	"errors"
+	"net"
+)
 
 // poller does not exist here: every socket has a reader goroutine.
 type poller struct{}
@@ -16,3 +15,12 @@ func (*poller) stop()            {}
 func (*poller) add(*Socket) bool { return false }
 func (*poller) remove(*Socket)   {}
 func (*poller) run()             {}
+
+// descriptor is not used without a poller.
+type descriptor struct{}
+
+func (*descriptor) detach(net.Conn) bool      { return false }
+func (*descriptor) write([]byte) (int, error) { return 0, errors.ErrUnsupported }
+func (*descriptor) waiting() (waiter, error)  { return nil, errors.ErrUnsupported }
+func (*descriptor) closeWrite() bool          { return false }
+func (*descriptor) close()                    {}

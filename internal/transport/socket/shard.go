@@ -77,16 +77,9 @@ type shard struct {
 	prev  []item   // what buf holds
 	sent  int      // how many next frames buf holds
 	buf   []byte
-	n     int
-	err   error
-	write func(fd uintptr) bool
 }
 
-func newShard(e *Engine, i int) *shard {
-	sh := &shard{e: e, i: i, bell: make(chan struct{}, 1)}
-	sh.write = func(fd uintptr) bool { sh.n, sh.err = writeNow(fd, sh.buf); return true } // never waits
-	return sh
-}
+func newShard(e *Engine, i int) *shard { return &shard{e: e, i: i, bell: make(chan struct{}, 1)} }
 
 func (sh *shard) post(c command) {
 	sh.mu.Lock()
@@ -417,18 +410,18 @@ func (sh *shard) flush(s *Socket) {
 		sh.spare = append(sh.spare, s.items[:0])
 	}
 	s.items, s.queued, s.raw = nil, 0, 0
-	if s.rc == nil {
-		sh.n = 0
-		sh.park(s)
+	if s.conn != nil {
+		sh.park(s, sh.buf)
 		return
 	}
 	sh.writes.Add(1)
-	if err := s.rc.Write(sh.write); err != nil || sh.err != nil {
+	n, err := s.d.write(sh.buf)
+	if err != nil {
 		sh.kill(s)
 		return
 	}
-	if sh.n < len(sh.buf) {
-		sh.park(s)
+	if n < len(sh.buf) {
+		sh.park(s, sh.buf[n:])
 		return
 	}
 	sh.drained(s)
@@ -476,7 +469,8 @@ func (sh *shard) drained(s *Socket) {
 	if s.last {
 		// The end is signalled and the rest of what the peer says is read: closing at once with unread input would reset
 		// the connection, and take the last words with it.
-		if hc, ok := s.conn.(interface{ CloseWrite() error }); ok && hc.CloseWrite() == nil {
+		hc, ok := s.conn.(interface{ CloseWrite() error })
+		if ok && hc.CloseWrite() == nil || s.conn == nil && s.d.closeWrite() {
 			s.e.wheel.set(s, time.Now().Add(s.e.cfg.Linger), false)
 			return
 		}
@@ -495,27 +489,39 @@ func (sh *shard) drained(s *Socket) {
 
 const piece = 16 << 10
 
-// park gives the rest to a goroutine that may wait; until it is done the socket only queues. Each piece has the whole
+// park gives what is left to a goroutine that may wait; until it is done the socket only queues. Each piece has the whole
 // time-out: a peer that reads slowly is not one that is stuck.
-func (sh *shard) park(s *Socket) {
-	rest := append([]byte(nil), sh.buf[sh.n:]...)
+func (sh *shard) park(s *Socket, left []byte) {
+	rest := append([]byte(nil), left...)
 	s.parked, s.queued, s.rest = true, len(rest), len(rest)
 	sh.e.parked.Add(1)
 	sh.e.do(func() {
-		var err error
-		for b := rest; len(b) > 0 && err == nil; {
-			p := b[:min(piece, len(b))]
-			b = b[len(p):]
-			if err = s.conn.SetWriteDeadline(time.Now().Add(sh.e.cfg.WriteTimeout)); err == nil {
-				_, err = s.conn.Write(p)
-			}
-		}
-		if err == nil {
-			err = s.conn.SetWriteDeadline(time.Time{})
-		}
+		err := s.write(rest, sh.e.cfg.WriteTimeout)
 		sh.e.parked.Add(-1)
 		sh.postRing(command{op: opUnpark, sock: s, fail: err != nil})
 	})
+}
+
+func (s *Socket) write(b []byte, timeout time.Duration) error {
+	var w waiter = s.conn
+	if s.conn == nil {
+		var err error
+		if w, err = s.d.waiting(); err != nil {
+			return err
+		}
+		defer func() { _ = w.Close() }()
+	}
+	for len(b) > 0 {
+		p := b[:min(piece, len(b))]
+		b = b[len(p):]
+		if err := w.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+			return err
+		}
+		if _, err := w.Write(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (sh *shard) unpark(c *command) {

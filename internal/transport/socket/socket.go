@@ -1,10 +1,10 @@
 package socket
 
 import (
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -23,11 +23,10 @@ type Handler interface {
 type Socket struct {
 	e    *Engine
 	sh   *shard
-	conn net.Conn
-	rc   syscall.RawConn // nil: written and read by goroutines
 	h    Handler
-
-	fd, gen int32 // the poller's
+	conn net.Conn // written and read by goroutines; nil: d is, without waiting
+	d    descriptor
+	gen  int32 // the poller's
 
 	tick   atomic.Int64 // the wheel's: when Tick is due; 0: not
 	ending atomic.Bool  // input is no longer listened to
@@ -43,31 +42,49 @@ type Socket struct {
 	last   bool // what closes the socket is queued or written: nothing may follow
 }
 
-// NewSocket makes a socket of a connection, which it owns from now on. Open starts it.
+// NewSocket makes a socket of a connection, which it owns from now on. Open starts it; nothing is sent before.
 func (e *Engine) NewSocket(c net.Conn) *Socket {
-	s := &Socket{e: e, conn: c, sh: e.shards[int(e.next.Add(1))%len(e.shards)]}
-	if sc, ok := c.(syscall.Conn); ok && direct {
-		s.rc, _ = sc.SyscallConn()
-	}
-	return s
+	return &Socket{e: e, conn: c, sh: e.shards[int(e.next.Add(1))%len(e.shards)]}
 }
 
 // Open begins reading. false: the engine has stopped, and the connection is closed without a call of Closed.
 func (s *Socket) Open(h Handler) bool {
 	s.h = h
 	e := s.e
-	e.mu.Lock()
-	if !e.running {
-		e.mu.Unlock()
-		_ = s.conn.Close()
-		return false
+	if !e.cfg.NoPoll && s.d.detach(s.conn) {
+		s.conn = nil
 	}
-	e.socks[s] = struct{}{}
+	e.mu.Lock()
+	running := e.running
+	if running {
+		e.socks[s] = struct{}{}
+	}
 	e.mu.Unlock()
-	if s.rc == nil || e.poller == nil || !e.poller.add(s) {
+	switch {
+	case !running:
+		s.release()
+		return false
+	case s.conn != nil:
 		e.do(s.readLoop)
+	case e.poller == nil || !e.poller.add(s):
+		s.Kill()
 	}
 	return true
+}
+
+// release closes the connection.
+func (s *Socket) release() {
+	if s.conn == nil {
+		s.d.close()
+		return
+	}
+	_ = s.conn.Close()
+}
+
+// waiter writes to the connection and may wait.
+type waiter interface {
+	io.WriteCloser
+	SetWriteDeadline(time.Time) error
 }
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 4096); return &b }}
@@ -117,10 +134,10 @@ func (s *Socket) Kill() {
 
 // close lets go of everything; the shard has seen to it that it is called once.
 func (s *Socket) close() {
-	if s.e.poller != nil {
+	if s.conn == nil && s.e.poller != nil {
 		s.e.poller.remove(s)
 	}
-	_ = s.conn.Close()
+	s.release()
 	s.h.Closed()
 	s.e.forget(s)
 }

@@ -12,21 +12,15 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/token"
 	"github.com/parley-chat/parley/internal/transport/live"
 	"github.com/parley-chat/parley/internal/transport/socket"
 )
 
-// Config is what New needs; zero values of what is optional mean the defaults.
+// Config is what New needs; zero values of what is optional mean the defaults. Who a request is from, and until when its
+// token is good (token.Carrier), stands in its context.
 type Config struct {
-	Live *live.Live // required
-	// Context gives what a stream keeps of its request for its operation (not the request's own context, which ends),
-	// without the viewer.
-	Context func(*http.Request) context.Context
-	// Expires says when the token of a request expires; zero: never.
-	Expires func(*http.Request) time.Time
-	// Address is whom a request counts for; by default the peer's IP address.
-	Address func(*http.Request) string
-
+	Live          *live.Live    // required
 	PingInterval  time.Duration // between comments; 25 s
 	MaxBody       int64         // bytes; 1 MiB
 	MaxPerAddress int           // streams; 50, negative: no limit
@@ -59,18 +53,6 @@ func New(cfg Config) *Transport {
 	if cfg.MaxPerAddress == 0 {
 		cfg.MaxPerAddress = 50
 	}
-	if cfg.Context == nil {
-		cfg.Context = func(*http.Request) context.Context { return context.Background() }
-	}
-	if cfg.Address == nil {
-		cfg.Address = func(r *http.Request) string {
-			host, _, err := net.SplitHostPort(r.RemoteAddr)
-			if err != nil {
-				return r.RemoteAddr
-			}
-			return host
-		}
-	}
 	return &Transport{cfg: cfg, streams: map[*stream]struct{}{}, addresses: map[string]int{}}
 }
 
@@ -93,19 +75,20 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 		return
 	}
 	params.Headers = r.Header
-	s := &stream{t: t, address: t.cfg.Address(r)}
+	client := token.ClientFrom(r.Context())
+	s := &stream{t: t, address: client.Addr}
 	if status := t.enter(s); status != 0 {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
-	ctx := t.cfg.Context(r)
+	ctx := token.WithCarrier(context.Background(), &token.Carrier{Client: client}) // the request's own context ends
 	if v, ok := chat.ViewerFrom(r.Context()); ok {
 		s.viewer, s.known = v, true
 		ctx = chat.WithViewer(ctx, v)
 	}
-	if t.cfg.Expires != nil {
-		s.expires = t.cfg.Expires(r)
+	if c := token.CarrierFrom(r.Context()); c != nil {
+		s.expires = c.Expires
 	}
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream; charset=utf-8")

@@ -8,10 +8,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/token"
 	"github.com/parley-chat/parley/internal/transport/live"
 	"github.com/parley-chat/parley/internal/transport/request"
 	"github.com/parley-chat/parley/internal/transport/socket"
@@ -27,23 +29,21 @@ const (
 
 // conn is a WebSocket. What is not guarded belongs to Input.
 type conn struct {
-	t       *Transport
-	sock    *socket.Socket
-	address string
-	legacy  bool
-	req     *http.Request   // until connection_init
-	parser  *socket.Parser  // nil between two messages
-	ctx     context.Context // of operations, with the viewer
-	heard   atomic.Int64    // when anything last came, in Unix nanoseconds
+	t      *Transport
+	sock   *socket.Socket
+	client unique.Handle[token.Client] // most browsers are alike
+	legacy bool
+	req    *http.Request  // until connection_init
+	parser *socket.Parser // nil between two messages
+	heard  atomic.Int64   // when anything last came, in Unix nanoseconds
 
 	mu       sync.Mutex
-	state    state
-	opened   time.Time
-	expires  time.Time
-	viewer   chat.Viewer // set with state ready
-	seated   bool
 	ops      []*operation // few: no map
-	running  int          // queries and mutations
+	until    int64        // in Unix nanoseconds: fresh, when connection_init is due; later, when the token expires, or 0
+	running  int32        // queries and mutations
+	viewer   chat.Viewer  // set before state ready
+	state    state
+	seated   bool
 	draining bool
 	isOpen   bool // sock may be closed
 	closed   bool
@@ -56,8 +56,11 @@ type operation struct {
 
 func (c *conn) open(nc net.Conn, subprotocol string, r *http.Request) {
 	c.legacy = subprotocol == Legacy
-	c.req, c.opened = r, time.Now()
-	c.heard.Store(c.opened.UnixNano())
+	c.req = r
+	now := time.Now()
+	due := now.Add(c.t.cfg.InitTimeout)
+	c.heard.Store(now.UnixNano())
+	c.until = due.UnixNano()
 	s := c.t.cfg.Live.Sockets().NewSocket(nc)
 	c.sock = s
 	if !s.Open(c) {
@@ -74,7 +77,7 @@ func (c *conn) open(nc net.Conn, subprotocol string, r *http.Request) {
 	case draining:
 		c.close(1012, "Service restart")
 	default:
-		s.WakeAt(c.opened.Add(c.t.cfg.InitTimeout))
+		s.WakeAt(due)
 	}
 }
 
@@ -100,7 +103,7 @@ func (c *conn) drain() {
 // ran counts the queries and mutations that a drain waits for.
 func (c *conn) ran(n int) {
 	c.mu.Lock()
-	c.running += n
+	c.running += int32(n) //nolint:gosec // 1 or -1
 	over := c.draining && c.running == 0
 	c.mu.Unlock()
 	if over {
@@ -228,13 +231,12 @@ func (c *conn) init(payload []byte) error {
 	}
 	r := c.req
 	c.req = nil
-	ctx := c.t.cfg.Context(r)
 	forbidden := socket.CloseError{Code: 4403, Reason: "Forbidden"}
-	token, ok := authorization(payload)
+	bearer, ok := authorization(payload)
 	if !ok {
 		return forbidden
 	}
-	v, expires, err := c.t.cfg.Authenticate(ctx, r, token)
+	v, expires, err := c.t.cfg.Authenticate(c.context(), r, bearer)
 	switch {
 	case err != nil && chat.CodeOf(err) == chat.CodeUnavailable:
 		return socket.CloseError{Code: 1013, Reason: "Try again later"}
@@ -245,11 +247,12 @@ func (c *conn) init(payload []byte) error {
 		if err := c.admit(v); err != nil {
 			return err
 		}
-		ctx = chat.WithViewer(ctx, v)
 	}
-	c.ctx = ctx
 	c.mu.Lock()
-	c.state, c.expires = ready, expires
+	c.state, c.until = ready, 0
+	if !expires.IsZero() {
+		c.until = expires.UnixNano()
+	}
 	c.mu.Unlock()
 	c.sendText([]byte(`{"type":"connection_ack"}`))
 	if c.legacy {
@@ -257,6 +260,17 @@ func (c *conn) init(payload []byte) error {
 	}
 	c.sock.WakeAt(c.nextTick(time.Now()))
 	return nil
+}
+
+// context is what operations run in: made for each, because most sockets are idle.
+func (c *conn) context() context.Context {
+	ctx := token.WithCarrier(context.Background(), &token.Carrier{Client: c.client.Value()})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seated {
+		ctx = chat.WithViewer(ctx, c.viewer)
+	}
+	return ctx
 }
 
 // admit lets a viewer in, unless the socket has closed meanwhile: then nothing of it stays.
@@ -323,7 +337,7 @@ func (c *conn) subscribe(m message) error {
 		return nil
 	}
 	to := live.Target{Socket: c.sock, ID: o.id, Framing: f, Ended: func() { c.forget(o) }}
-	if errs := c.t.cfg.Live.Open(c.ctx, params, to, &o.Operation, c.ran); len(errs) > 0 {
+	if errs := c.t.cfg.Live.Open(c.context(), params, to, &o.Operation, c.ran); len(errs) > 0 {
 		c.fail(o, f, errs)
 	}
 	return nil
@@ -366,15 +380,16 @@ func (c *conn) cancel(id string) {
 // Tick sees to the time limits.
 func (c *conn) Tick(now time.Time) time.Time {
 	c.mu.Lock()
-	st, expires := c.state, c.expires
+	st, until := c.state, c.until
 	c.mu.Unlock()
+	over := until != 0 && now.UnixNano() >= until
 	switch {
-	case st == fresh && !now.Before(c.opened.Add(c.t.cfg.InitTimeout)):
+	case st == fresh && over:
 		c.close(4408, "Connection initialisation timeout")
 		return time.Time{}
 	case st == fresh:
-		return c.opened.Add(c.t.cfg.InitTimeout)
-	case !expires.IsZero() && !now.Before(expires):
+		return time.Unix(0, until)
+	case st == ready && over:
 		c.close(4403, "Forbidden")
 		return time.Time{}
 	}
@@ -396,8 +411,8 @@ func (c *conn) nextTick(now time.Time) time.Time {
 	next := now.Add(c.t.cfg.PingInterval)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.expires.IsZero() && c.expires.Before(next) {
-		next = c.expires
+	if c.state == ready && c.until != 0 && c.until < next.UnixNano() {
+		next = time.Unix(0, c.until)
 	}
 	return next
 }

@@ -2,19 +2,21 @@ package ws
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
 
 	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/token"
 	"github.com/parley-chat/parley/internal/transport/live"
 )
 
-// Config is what New needs; zero values of what is optional mean the defaults.
+// Config is what New needs; zero values of what is optional mean the defaults. Who a request is from (token.ClientFrom)
+// stands in its context: sockets are counted by address, and their operations find it in theirs.
 type Config struct {
 	Live *live.Live // required
 	// Authenticate says who a connection_init is from, and until when. authorization is what its payload carried, such as
@@ -23,10 +25,6 @@ type Config struct {
 	Authenticate func(ctx context.Context, r *http.Request, authorization string) (v chat.Viewer, expires time.Time, err error)
 	// CheckOrigin refuses a request before the upgrade, with 403. Nil: gorilla's rule, which is same origin.
 	CheckOrigin func(*http.Request) bool
-	// Address is whom a request counts for; by default the peer's IP address.
-	Address func(*http.Request) string
-	// Context gives what a socket keeps of its request for its operations (not the request's own context, which ends).
-	Context func(*http.Request) context.Context
 
 	InitTimeout   time.Duration // 10 s
 	PingInterval  time.Duration // 25 s; a peer that is silent for two is given up
@@ -67,18 +65,6 @@ func New(cfg Config) *Transport {
 			return chat.Viewer{}, time.Time{}, nil
 		}
 	}
-	if cfg.Address == nil {
-		cfg.Address = func(r *http.Request) string {
-			host, _, err := net.SplitHostPort(r.RemoteAddr)
-			if err != nil {
-				return r.RemoteAddr
-			}
-			return host
-		}
-	}
-	if cfg.Context == nil {
-		cfg.Context = func(*http.Request) context.Context { return context.Background() }
-	}
 	return &Transport{
 		cfg: cfg, conns: map[*conn]struct{}{}, users: map[chat.ID]int{}, addresses: map[string]int{},
 		upgrader: websocket.Upgrader{
@@ -101,7 +87,7 @@ func (t *Transport) Supports(r *http.Request) bool { return websocket.IsWebSocke
 // Do upgrades the connection and returns: from then on the socket engine serves it.
 func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	t.cfg.Live.SetExecutor(exec)
-	c := &conn{t: t, address: t.cfg.Address(r)}
+	c := &conn{t: t, client: unique.Make(token.ClientFrom(r.Context()))}
 	if status := t.enter(c); status != 0 {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, http.StatusText(status), status)
@@ -117,15 +103,16 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 }
 
 func (t *Transport) enter(c *conn) (status int) {
+	addr := c.client.Value().Addr
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.draining:
 		return http.StatusServiceUnavailable
-	case t.cfg.MaxPerAddress > 0 && t.addresses[c.address] >= t.cfg.MaxPerAddress:
+	case t.cfg.MaxPerAddress > 0 && t.addresses[addr] >= t.cfg.MaxPerAddress:
 		return http.StatusTooManyRequests
 	}
-	t.addresses[c.address]++
+	t.addresses[addr]++
 	t.conns[c] = struct{}{}
 	return 0
 }
@@ -133,8 +120,9 @@ func (t *Transport) enter(c *conn) (status int) {
 func (t *Transport) leave(c *conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.addresses[c.address]--; t.addresses[c.address] <= 0 {
-		delete(t.addresses, c.address)
+	addr := c.client.Value().Addr
+	if t.addresses[addr]--; t.addresses[addr] <= 0 {
+		delete(t.addresses, addr)
 	}
 	delete(t.conns, c)
 	if len(t.conns) == 0 && t.empty != nil {
