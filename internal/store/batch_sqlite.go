@@ -14,8 +14,8 @@ import (
 // BEGIN IMMEDIATE stands for the locks.
 func (s *Store) commitSQLite(ctx context.Context, b *Batch) error {
 	return s.write.WithContext(ctx).Transaction(func(g *gorm.DB) error {
-		tx := &Tx{reader: reader{g, s.dialect}, Now: b.At}
-		head, err := one(g, value[chat.Position], "SELECT position FROM event_head")
+		tx := &Tx{reader: s.within(g), Now: b.At}
+		head, err := one(tx.db, value[chat.Position], "SELECT position FROM event_head")
 		if err != nil {
 			return err
 		}

@@ -54,8 +54,9 @@ func (s *Store) Check(ctx context.Context) error {
 		rows, err := list(s.db.WithContext(ctx), func(r rows) (string, error) {
 			var v any
 			err := r.Scan(&v)
-			if b, ok := v.([]byte); ok {
-				return fmt.Sprintf("%x", b), err
+			switch v.(type) {
+			case []byte, [16]byte: // an id
+				return fmt.Sprintf("%x", v), err
 			}
 			return fmt.Sprint(v), err
 		}, "SELECT * FROM ("+i.sql+") violations LIMIT 1")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/parley-chat/parley/internal/chat"
 )
@@ -105,6 +106,14 @@ func (s *idScanner) Scan(v any) error {
 	return nil
 }
 
+// ScanUUID is how pgx scans it: as the 16 bytes that came, where Scan would get a text.
+func (s *idScanner) ScanUUID(v pgtype.UUID) error {
+	if *s.to = (chat.ID{}); v.Valid {
+		*s.to = chat.ID{Kind: s.kind, UUID: v.Bytes}
+	}
+	return nil
+}
+
 // scanTime scans a time; NULL is the zero time.
 func scanTime(to *time.Time) *timeScanner { return &timeScanner{to} }
 
@@ -124,6 +133,14 @@ func (s *timeScanner) Scan(v any) error {
 	return nil
 }
 
+// ScanTimestamptz is how pgx scans it.
+func (s *timeScanner) ScanTimestamptz(v pgtype.Timestamptz) error {
+	if *s.to = (time.Time{}); v.Valid {
+		*s.to = v.Time.UTC()
+	}
+	return nil
+}
+
 // scanPosition scans a position; NULL is 0.
 func scanPosition(to *chat.Position) *positionScanner { return &positionScanner{to} }
 
@@ -138,5 +155,11 @@ func (s *positionScanner) Scan(v any) error {
 	default:
 		return fmt.Errorf("cannot scan %T as a position", v)
 	}
+	return nil
+}
+
+// ScanInt64 is how pgx scans it.
+func (s *positionScanner) ScanInt64(v pgtype.Int8) error {
+	*s.to = chat.Position(v.Int64)
 	return nil
 }

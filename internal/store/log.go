@@ -137,8 +137,15 @@ func (s *Store) Events(ctx context.Context, after chat.Position, limit int) ([]*
 
 // EventsOf reads up to limit events with after < position ≤ through of the given topics, in order.
 func (s *Store) EventsOf(ctx context.Context, topics []chat.ID, after, through chat.Position, limit int) ([]*chat.Event, error) {
-	l, err := list(s.db.WithContext(ctx), scanEvent, "SELECT "+eventColumns+" FROM events WHERE topic_id"+s.ids+
-		"AND position > ? AND position <= ? ORDER BY position LIMIT ?", s.set(topics), int64(after), int64(through), limit)
+	// The next events of each topic, merged: by one range of the whole log, a viewer of quiet conversations would read what
+	// everybody else has said.
+	q := "SELECT e.* FROM unnest(?::uuid[]) AS t(id), LATERAL (SELECT " + eventColumns + ` FROM events
+		WHERE topic_id = t.id AND position > ? AND position <= ? ORDER BY position LIMIT ?) e ORDER BY e.position LIMIT ?`
+	if !s.postgres {
+		q = "SELECT " + eventColumns + ` FROM (SELECT unhex(value) AS topic FROM json_each(?)) t CROSS JOIN events WHERE position IN (SELECT x.position FROM events x
+			WHERE x.topic_id = t.topic AND x.position > ? AND x.position <= ? ORDER BY x.position LIMIT ?) ORDER BY position LIMIT ?`
+	}
+	l, err := list(s.db.WithContext(ctx), scanEvent, q, s.set(topics), int64(after), int64(through), limit, limit)
 	return l, translate(err)
 }
 

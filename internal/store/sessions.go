@@ -102,7 +102,6 @@ const trimSessionsSQL = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessio
 // TrimSessions deletes up to max sessions that were ended or have expired before a time, and says how many.
 func (s *Store) TrimSessions(ctx context.Context, before time.Time, max int) (int64, error) {
 	t := s.at(Micros(before))
-	r := reader{s.write.WithContext(ctx), s.dialect}
-	n, err := r.exec(trimSessionsSQL, t, t, max)
+	n, err := exec(s.write.WithContext(ctx), trimSessionsSQL, t, t, max)
 	return n, translate(err)
 }

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
 	"github.com/ncruces/go-sqlite3/gormlite"
 	"gorm.io/driver/postgres"
@@ -33,12 +35,15 @@ type Config struct {
 	Now func() time.Time
 	// Log gets each statement, without its parameters, at the level debug.
 	Log *slog.Logger
+
+	tracePostgres pgx.QueryTracer           // for tests
+	traceSQLite   func(*sqlite3.Conn) error // for tests: gets each new connection
 }
 
 // Store is the database. It is safe for concurrent use.
 type Store struct {
 	reader
-	write     *gorm.DB // PostgreSQL: the same as reader's; SQLite: the one writing connection
+	write     *gorm.DB // SQLite: the one writing connection
 	pool      *pgxpool.Pool
 	batches   *pgxpool.Pool // one connection with plans of its own
 	file      string        // SQLite's
@@ -51,9 +56,12 @@ type Store struct {
 
 // reader has the queries, for use inside and outside of transactions.
 type reader struct {
-	db *gorm.DB
+	db querier
 	dialect
 }
+
+// within is a reader that sees what a transaction has changed.
+func (s *Store) within(tx *gorm.DB) reader { return reader{querier{gorm: tx}, s.dialect} }
 
 // Listener is a consequence of an event: it runs in the transaction that emits it, and may change rows and emit more.
 type Listener func(ctx context.Context, tx *Tx, e *chat.Event) error
@@ -94,18 +102,20 @@ func (s *Store) openPostgres(ctx context.Context, c Config) error {
 	}
 	pc.MaxConns = int32(c.Conns) //nolint:gosec // a small setting
 	pc.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	pc.ConnConfig.Tracer = c.tracePostgres
+	// One generic plan for each statement, whatever it is run with, and by index whatever the statistics say: the tables
+	// may have been empty when it was made, and a conversation may be a thousand times as long as the next. A bitmap would
+	// be sorted, however long it is. No JIT, which what costs "more than anything" would wake.
+	for _, k := range []string{"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"} {
+		pc.ConnConfig.RuntimeParams[k] = "off"
+	}
+	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return err
 	}
 	s.stop = append(s.stop, s.pool.Close)
-	// One generic plan for every batch size, by index whatever the statistics say (the tables may have been empty when
-	// it was made), and never JIT.
 	bc := pc.Copy()
 	bc.MaxConns = 1
-	for _, k := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"} {
-		bc.ConnConfig.RuntimeParams[k] = "off"
-	}
-	bc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	if s.batches, err = pgxpool.NewWithConfig(ctx, bc); err != nil {
 		return err
 	}
@@ -116,7 +126,7 @@ func (s *Store) openPostgres(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	s.reader, s.write = reader{g, pgDialect}, g
+	s.reader, s.write = reader{querier{ctx: context.Background(), pool: s.pool, log: c.Log}, pgDialect}, g
 	return nil
 }
 
@@ -131,7 +141,7 @@ func (s *Store) openSQLite(path string, c Config) error {
 	}
 	open := func(txlock string, conns int) (*gorm.DB, error) {
 		q := url.Values{"_txlock": {txlock}, "_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(" + sync + ")", "foreign_keys(1)"}}
-		db, err := driver.Open("file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode())
+		db, err := driver.Open("file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode(), c.traceSQLite)
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +162,7 @@ func (s *Store) openSQLite(path string, c Config) error {
 	if err != nil {
 		return err
 	}
-	s.reader, s.write = reader{r, sqliteDialect}, w
+	s.reader, s.write = reader{querier{gorm: r}, sqliteDialect}, w
 	return nil
 }
 
@@ -224,7 +234,7 @@ func (s *Store) Write(ctx context.Context, actor chat.ID, fn func(*Tx) error) (c
 func (s *Store) writeOnce(ctx context.Context, actor chat.ID, fn func(*Tx) error) (pos chat.Position, err error) {
 	var tx *Tx
 	err = s.write.WithContext(ctx).Transaction(func(g *gorm.DB) error {
-		tx = &Tx{reader: reader{g, s.dialect}, Now: Micros(s.now()), Actor: actor}
+		tx = &Tx{reader: s.within(g), Now: Micros(s.now()), Actor: actor}
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -248,44 +258,3 @@ func (s *Store) writeOnce(ctx context.Context, actor chat.ID, fn func(*Tx) error
 
 // Micros is t as the databases keep it.
 func Micros(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
-
-func (r reader) exec(q string, args ...any) (int64, error) {
-	res := r.db.Exec(q, args...)
-	return res.RowsAffected, res.Error
-}
-
-// rows is the part of *sql.Rows that scanning needs.
-type rows interface{ Scan(...any) error }
-
-// list runs a query and scans each row.
-func list[T any](db *gorm.DB, scan func(rows) (T, error), q string, args ...any) ([]T, error) {
-	rs, err := db.Raw(q, args...).Rows()
-	if err != nil {
-		return nil, err
-	}
-	defer rs.Close()
-	var out []T
-	for rs.Next() {
-		v, err := scan(rs)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, rs.Err()
-}
-
-// one is list where exactly one row is looked for; without any it is chat.ErrNotFound.
-func one[T any](db *gorm.DB, scan func(rows) (T, error), q string, args ...any) (v T, err error) {
-	l, err := list(db, scan, q, args...)
-	if err != nil {
-		return v, err
-	}
-	if len(l) == 0 {
-		return v, chat.ErrNotFound
-	}
-	return l[0], nil
-}
-
-// value scans a single column.
-func value[T any](r rows) (v T, err error) { err = r.Scan(&v); return v, err }

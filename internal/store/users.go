@@ -27,7 +27,8 @@ func (r reader) Users(ctx context.Context, ids []chat.ID) ([]chat.User, error) {
 // SearchUsers reads a page of the users whose username or display name begins with prefix, by username. Letter case does
 // not matter.
 func (r reader) SearchUsers(ctx context.Context, prefix string, p chat.Page) (l chat.List[chat.User], err error) {
-	// Two range scans: together in one WHERE, SQLite would rather walk through all users in order once there is a place.
+	// Two range scans: together in one WHERE, or ordered by what has an index, either database would rather walk through all
+	// users in order.
 	byName, nameArgs := "username >= ?", []any{strings.ToLower(prefix)}
 	if to := afterPrefix(strings.ToLower(prefix)); to != "" {
 		byName, nameArgs = byName+" AND username < ?", append(nameArgs, to)
@@ -44,14 +45,15 @@ func (r reader) SearchUsers(ctx context.Context, prefix string, p chat.Page) (l 
 		byName, nameArgs = byName+" AND username "+bound.op+" ?", append(nameArgs, string(name))
 		byDisplay, displayArgs = byDisplay+" AND username || '' "+bound.op+" ?", append(displayArgs, string(name))
 	}
-	tail := " ORDER BY username LIMIT ?"
+	direction := ""
 	if p.Backward {
-		tail = " ORDER BY username DESC LIMIT ?"
+		direction = " DESC"
 	}
+	tail := " ORDER BY username" + direction + " LIMIT ?"
 	args := slices.Concat(nameArgs, []any{p.Limit + 1}, displayArgs, []any{p.Limit + 1, p.Limit + 1})
 	found, err := list(r.db.WithContext(ctx), scanUser,
 		"SELECT * FROM (SELECT "+userColumns+" FROM users WHERE "+byName+tail+") a UNION "+
-			"SELECT * FROM (SELECT "+userColumns+" FROM users WHERE "+byDisplay+tail+") b"+tail, args...)
+			"SELECT * FROM (SELECT "+userColumns+" FROM users WHERE "+byDisplay+" ORDER BY username || ''"+direction+" LIMIT ?) b"+tail, args...)
 	return chat.NewList(p, found, func(u chat.User) string {
 		return base64.RawURLEncoding.EncodeToString([]byte(u.Username))
 	}), translate(err)
@@ -128,8 +130,7 @@ func (tx *Tx) SetPasswordHash(user chat.ID, hash string) error {
 // SetLastSeen notes when users were last connected; an earlier time than the known one changes nothing. It is no event.
 func (s *Store) SetLastSeen(ctx context.Context, users []chat.ID, at time.Time) error {
 	t := s.at(Micros(at))
-	r := reader{s.write.WithContext(ctx), s.dialect}
-	_, err := r.exec("UPDATE users SET last_seen_at = ? WHERE id IN (SELECT id FROM users WHERE id"+s.ids+
+	_, err := exec(s.write.WithContext(ctx), "UPDATE users SET last_seen_at = ? WHERE id IN (SELECT id FROM users WHERE id"+s.ids+
 		"AND (last_seen_at IS NULL OR last_seen_at < ?) ORDER BY id"+s.lock+")", t, s.set(users), t)
 	return translate(err)
 }

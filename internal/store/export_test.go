@@ -1,0 +1,18 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Trace lets a test see each statement as the database gets it.
+func (c *Config) Trace(postgres pgx.QueryTracer, sqlite func(*sqlite3.Conn) error) {
+	c.tracePostgres, c.traceSQLite = postgres, sqlite
+}
+
+// Texts runs a query that reads one text a row, on one of the store's own connections.
+func (s *Store) Texts(ctx context.Context, sql string, args ...any) ([]string, error) {
+	return list(s.db.WithContext(ctx), value[string], sql, args...)
+}
