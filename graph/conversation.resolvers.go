@@ -198,10 +198,11 @@ func (r *queryResolver) Conversation(ctx context.Context, id chat.ID) (*chat.Con
 	if err != nil {
 		return nil, err
 	}
-	c, err := r.Resolver.Conversations.Get(ctx, v.User, id)
+	c, m, err := r.Resolver.Conversations.GetWithMembership(ctx, v.User, id)
 	if err != nil {
 		return nil, err
 	}
+	r.loaders(ctx).Memberships.get().Prime(c.ID, &m) // every field asks whether the viewer may see it
 	return &c, nil
 }
 

@@ -41,6 +41,14 @@ func (s *Service) Get(ctx context.Context, user, conversation chat.ID) (chat.Con
 	return s.store.ConversationOf(ctx, user, conversation)
 }
 
+// GetWithMembership is Get, and what user is there.
+func (s *Service) GetWithMembership(ctx context.Context, user, conversation chat.ID) (chat.Conversation, chat.Member, error) {
+	if conversation.Kind != chat.KindConversation {
+		return chat.Conversation{}, chat.Member{}, chat.ErrNotFound
+	}
+	return s.store.ConversationAndMembership(ctx, user, conversation)
+}
+
 // Page reads a page of user's conversations, the one with the newest message first.
 func (s *Service) Page(ctx context.Context, user chat.ID, p chat.Page) (chat.List[chat.Conversation], error) {
 	return s.store.ConversationPage(ctx, user, p)

@@ -8,9 +8,13 @@ import (
 
 const conversationColumns = "c.id, c.kind, c.title, c.created_at, c.updated_at, c.member_count, c.silent, c.last_seq, c.last_message_id"
 
+func conversationFields(c *chat.Conversation) []any {
+	return []any{scanID(&c.ID, chat.KindConversation), &c.Kind, &c.Title, scanTime(&c.CreatedAt), scanTime(&c.UpdatedAt),
+		&c.MemberCount, &c.Silent, &c.LastSeq, scanID(&c.LastMessage, chat.KindMessage)}
+}
+
 func scanConversation(r rows) (c chat.Conversation, err error) {
-	err = r.Scan(scanID(&c.ID, chat.KindConversation), &c.Kind, &c.Title, scanTime(&c.CreatedAt), scanTime(&c.UpdatedAt),
-		&c.MemberCount, &c.Silent, &c.LastSeq, scanID(&c.LastMessage, chat.KindMessage))
+	err = r.Scan(conversationFields(&c)...)
 	return c, err
 }
 
@@ -22,9 +26,22 @@ func (r reader) Conversations(ctx context.Context, ids []chat.ID) ([]chat.Conver
 
 // ConversationOf reads a conversation that user is in now, or chat.ErrNotFound.
 func (r reader) ConversationOf(ctx context.Context, user, conversation chat.ID) (chat.Conversation, error) {
-	c, err := one(r.db.WithContext(ctx), scanConversation, "SELECT "+conversationColumns+` FROM conversations c
+	c, _, err := r.ConversationAndMembership(ctx, user, conversation)
+	return c, err
+}
+
+// ConversationAndMembership reads a conversation that user is in now, and their membership, or chat.ErrNotFound.
+func (r reader) ConversationAndMembership(ctx context.Context, user, conversation chat.ID) (chat.Conversation, chat.Member, error) {
+	type both struct {
+		c chat.Conversation
+		m chat.Member
+	}
+	b, err := one(r.db.WithContext(ctx), func(r rows) (b both, err error) {
+		err = r.Scan(append(conversationFields(&b.c), memberFields(&b.m)...)...)
+		return b, err
+	}, "SELECT "+conversationColumns+", "+memberColumns+` FROM conversations c
 		JOIN memberships m ON m.conversation_id = c.id AND m.user_id = ? AND m.left_position IS NULL WHERE c.id = ?`, id(user), id(conversation))
-	return c, translate(err)
+	return b.c, b.m, translate(err)
 }
 
 // ConversationPage reads a page of the conversations that user is in now, the one with the newest message first. It looks

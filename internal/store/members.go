@@ -9,9 +9,13 @@ import (
 
 const memberColumns = "m.conversation_id, m.user_id, m.role, m.joined_at, m.joined_position, m.left_position, m.read_seq, m.read_at"
 
+func memberFields(m *chat.Member) []any {
+	return []any{scanID(&m.Conversation, chat.KindConversation), scanID(&m.User, chat.KindUser), &m.Role, scanTime(&m.JoinedAt),
+		scanPosition(&m.Joined), scanPosition(&m.Left), &m.ReadSeq, scanTime(&m.ReadAt)}
+}
+
 func scanMember(r rows) (m chat.Member, err error) {
-	err = r.Scan(scanID(&m.Conversation, chat.KindConversation), scanID(&m.User, chat.KindUser), &m.Role, scanTime(&m.JoinedAt),
-		scanPosition(&m.Joined), scanPosition(&m.Left), &m.ReadSeq, scanTime(&m.ReadAt))
+	err = r.Scan(memberFields(&m)...)
 	return m, err
 }
 

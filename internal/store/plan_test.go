@@ -106,6 +106,10 @@ func readings() map[string]reading {
 		}),
 
 		"ConversationOf": read(func(ctx ctx, s st) (chat.Conversation, error) { return s.ConversationOf(ctx, me, room) }),
+		"ConversationAndMembership": read(func(ctx ctx, s st) (chat.Member, error) {
+			_, m, err := s.ConversationAndMembership(ctx, me, room)
+			return m, err
+		}),
 		"ConversationPage": paged(func(ctx ctx, s st, p chat.Page) (chat.List[chat.Conversation], error) {
 			return s.ConversationPage(ctx, me, p)
 		}).sorting("the viewer's own conversations: their order changes with every message, and is kept nowhere"),
