@@ -26,7 +26,7 @@ func main() {
 	b := &bench{peers: map[string]bool{bareName: true, "gorilla loop": true, "gqlgen": true}}
 	flag.BoolVar(&b.quick, "quick", false, "fewer peers and shorter: under two minutes")
 	flag.IntVar(&b.pairs, "rounds", 3, "interleaved rounds")
-	only := flag.String("rows", "", "letters of the rows to measure: c(alm) f(lat out) m(any) p(ublishers) r(esident) o(pen) s(ends) g(rowth)")
+	only := flag.String("rows", "", "letters of the rows to measure: c(alm) f(lat out) m(any) p(ublishers) r(esident) o(pen) s(ends) h(istory) g(rowth)")
 	peers := flag.String("peers", "", "names of the peers to run, separated by commas; empty: all")
 	parley := flag.String("parley", "", "a built server; empty: it is built")
 	flag.Parse()
@@ -129,11 +129,12 @@ func (b *bench) run(ctx context.Context, only, parley string) (err error) {
 		{"s", "durable sends, 64 HTTP clients, against pgbench", func(n string) error {
 			return b.sends(ctx, n, short(6*time.Second, time.Second), b.pairs)
 		}},
+		{"h", "a page of history", func(n string) error { return b.history(ctx, n, short(4*time.Second, time.Second), b.pairs) }},
 		{"g", "growth", func(string) error { return b.growth(ctx, short(5*time.Second, 2*time.Second)) }},
 	}
 	letters := only
 	if letters == "" {
-		letters = "cfmprosg"
+		letters = "cfmproshg"
 		if b.quick {
 			letters = "cfpos"
 		}

@@ -56,23 +56,29 @@ func (c *caller) send(room, text, key string) error {
 		body = `{"id":"1","type":"next","payload":{"data":{"messageAdded":{"cursor":"AAAAAAAAAAAAAAAAAAAAAA","message":{"id":"msg_01hf0000000000000000000000","seq":1000,"body":"` + text +
 			`","createdAt":"2026-11-21T09:30:00.250000Z","sender":{"id":"usr_01hf0000000000000000000000","username":"bench_00000","displayName":"Bench 00000"}}}}}}`
 	}
+	status, b, err := c.post(body)
+	if err == nil && (status != http.StatusOK || c.s.kind == byMutation && !strings.Contains(string(b), `"seq"`)) {
+		err = fmt.Errorf("%s refused a message: %d %.200s", c.s.name, status, b)
+	}
+	return err
+}
+
+// post makes one request and reads the answer.
+func (c *caller) post(body string) (status int, answer []byte, err error) {
 	c.buf = append(append(append(append(c.buf[:0], c.head...), strconv.Itoa(len(body))...), "\r\n\r\n"...), body...)
 	if err := c.c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		return err
+		return 0, nil, err
 	}
 	if _, err := c.c.Write(c.buf); err != nil {
-		return err
+		return 0, nil, err
 	}
 	resp, err := http.ReadResponse(c.r, nil)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	b, err := io.ReadAll(resp.Body)
+	answer, err = io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
-	if err == nil && (resp.StatusCode != http.StatusOK || c.s.kind == byMutation && !strings.Contains(string(b), `"seq"`)) {
-		err = fmt.Errorf("%s refused a message: %s %.200s", c.s.name, resp.Status, b)
-	}
-	return err
+	return resp.StatusCode, answer, err
 }
 
 var keys atomic.Int64
