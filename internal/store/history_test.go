@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ const long = 20_000
 // histories are a conversation of 1,000 messages and one of twenty times as many, between which a thousand short ones lie,
 // and their events.
 var histories = []string{
-	`INSERT INTO users (id, username, display_name, display_key, password_hash, created_at) SELECT u(n), 'user' || n, 'User ' || n, 'user ' || n, '-', t(n) FROM series(20)`,
+	`INSERT INTO users (id, username, display_name, display_key, password_hash, created_at) SELECT u(n), 'user' || n, 'User ' || n, 'user ' || n, '-', t(n) FROM series(1100)`,
 	`INSERT INTO conversations (id, kind, title, created_at, updated_at, member_count) SELECT u(n), 'GROUP', '', t(n), t(n), 1 FROM series(1002)`,
 	`INSERT INTO memberships (conversation_id, user_id, role, joined_at, joined_position, read_seq) SELECT u(n), u(1), 'OWNER', t(n), n, 0 FROM series(1002)`,
 	`INSERT INTO messages (id, conversation_id, seq, position, sender_id, client_key, body, created_at)
@@ -30,6 +31,8 @@ var histories = []string{
 	fmt.Sprintf(`UPDATE event_head SET position = %d`, long+2000),
 	`UPDATE conversations SET last_seq = (SELECT count(*) FROM messages WHERE conversation_id = conversations.id),
 		last_message_id = (SELECT id FROM messages WHERE conversation_id = conversations.id ORDER BY seq DESC LIMIT 1)`,
+	`INSERT INTO friend_requests (id, from_id, to_id, low_id, high_id, status, created_at) SELECT u(n), u(n + 2), u(1), u(1), u(n + 2), 'PENDING', t(n) FROM series(10)`,
+	`INSERT INTO friend_requests (id, from_id, to_id, low_id, high_id, status, created_at) SELECT u(n + 10), u(n + 2), u(2), u(2), u(n + 2), 'PENDING', t(n) FROM series(1000)`,
 	`ANALYZE`,
 }
 
@@ -81,6 +84,15 @@ func TestHistoryCostsThePage(t *testing.T) {
 				return err
 			}
 		}
+		strangers := func(viewer int) func() error {
+			return func() error {
+				l, err := s.Relationships(ctx, nth(chat.KindUser, viewer), several(chat.KindUser, 3, 2))
+				if err == nil && len(l) == 0 {
+					err = errors.New("no request is found")
+				}
+				return err
+			}
+		}
 		for _, c := range []struct {
 			name        string
 			short, long func() error
@@ -91,6 +103,7 @@ func TestHistoryCostsThePage(t *testing.T) {
 			{"before the middle, forward", page(1, chat.Page{Before: "900"}), page(2, chat.Page{Before: fmt.Sprint(long - 100)})},
 			{"the beginning", page(1, chat.Page{}), page(2, chat.Page{})},
 			{"the one event that was missed, of a log that went on", missed(1999, 2000), missed(0, long+2000)},
+			{"how two stand to somebody whom few have asked, or a thousand", strangers(1), strangers(2)},
 		} {
 			if err := c.short(); err != nil { // prepares
 				t.Fatal(err)
