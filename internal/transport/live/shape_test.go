@@ -8,7 +8,6 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
-	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/parley-chat/parley/graph/generated"
 	"github.com/parley-chat/parley/internal/transport/live"
@@ -98,38 +97,4 @@ func TestViewerTypes(t *testing.T) {
 			t.Errorf("%s: %v, want %v", q, viewer, want)
 		}
 	}
-}
-
-// Whatever is a valid subscription has a key, and the same one when it is printed in another way.
-func FuzzShape(f *testing.F) {
-	es := generated.NewExecutableSchema(generated.Config{Resolvers: &root{}})
-	exec := executor.New(es)
-	for _, q := range []string{
-		messageQuery, feedQuery, `subscription{events(types:[MESSAGE_ADDED]){...on MessageAdded{message{id @skip(if:false)}}}}`,
-		`subscription A($i:[ID!]){presenceChanged(userIds:$i){snapshot ...F}} fragment F on PresenceChanged{presences{user{id}}}`,
-		`subscription{events{...on Event{...on Event{cursor}}}}`,
-	} {
-		f.Add(q)
-	}
-	f.Fuzz(func(t *testing.T, query string) {
-		if len(query) > 4096 {
-			return
-		}
-		vars := map[string]any{"c": conv(1).String()}
-		oc, err := operation(exec, query, vars)
-		if err != nil || oc.Operation.Operation != ast.Subscription {
-			return
-		}
-		k, _, err := live.Key(es.Schema(), oc)
-		if err != nil {
-			return
-		}
-		again, err := operation(exec, "# a comment\n"+query+"\n,,,", vars)
-		if err != nil {
-			return
-		}
-		if k2, _, err := live.Key(es.Schema(), again); err != nil || k2 != k {
-			t.Errorf("%q has two keys", query)
-		}
-	})
 }
