@@ -31,16 +31,10 @@ type Service struct {
 	done   chan struct{}
 
 	mu      sync.Mutex
-	users   map[chat.ID]*connection
-	leaving map[chat.ID]*connection           // those of users without a socket
+	users   map[chat.ID]int32                 // who is online, with their sockets
+	leaving map[chat.ID]time.Time             // who is online without a socket, since when
 	typing  map[chat.ID]map[chat.ID]time.Time // conversation → user → until
 	changed map[chat.Topic]struct{}
-}
-
-// connection is a user who is online.
-type connection struct {
-	sockets int
-	gone    time.Time // when the last socket went
 }
 
 // New makes the service; Start starts it.
@@ -54,8 +48,8 @@ func New(s *store.Store, cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{store: s, cfg: cfg, wake: make(chan struct{}, 1), users: map[chat.ID]*connection{},
-		leaving: map[chat.ID]*connection{}, typing: map[chat.ID]map[chat.ID]time.Time{}, changed: map[chat.Topic]struct{}{}}
+	return &Service{store: s, cfg: cfg, wake: make(chan struct{}, 1), users: map[chat.ID]int32{},
+		leaving: map[chat.ID]time.Time{}, typing: map[chat.ID]map[chat.ID]time.Time{}, changed: map[chat.Topic]struct{}{}}
 }
 
 // Start begins to publish.
@@ -87,13 +81,10 @@ func (s *Service) Stop() {
 // Connected notes a new socket of a user.
 func (s *Service) Connected(user chat.ID) {
 	s.mu.Lock()
-	c := s.users[user]
-	if c == nil {
-		c = &connection{}
-		s.users[user] = c
+	if _, online := s.users[user]; !online {
 		s.mark(chat.PresenceTopic(user))
 	}
-	c.sockets++
+	s.users[user]++
 	delete(s.leaving, user)
 	s.mu.Unlock()
 }
@@ -101,10 +92,9 @@ func (s *Service) Connected(user chat.ID) {
 // Disconnected notes that a socket is gone. After the last one the user stays online for the grace period.
 func (s *Service) Disconnected(user chat.ID) {
 	s.mu.Lock()
-	if c := s.users[user]; c != nil {
-		if c.sockets--; c.sockets == 0 {
-			c.gone = time.Now()
-			s.leaving[user] = c
+	if n := s.users[user]; n > 0 {
+		if s.users[user] = n - 1; n == 1 {
+			s.leaving[user] = time.Now()
 		}
 	}
 	s.mu.Unlock()
@@ -125,7 +115,7 @@ func (s *Service) Of(ctx context.Context, users []chat.ID) ([]chat.Presence, err
 	online := make(map[chat.ID]bool, len(users))
 	var away []chat.ID
 	for _, u := range users {
-		if s.users[u] != nil {
+		if _, ok := s.users[u]; ok {
 			online[u] = true
 		} else {
 			away = append(away, u)
@@ -254,8 +244,8 @@ func (s *Service) run(ctx context.Context) {
 func (s *Service) pass(now time.Time) (offline []chat.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for u, c := range s.leaving {
-		if now.Sub(c.gone) >= s.cfg.Grace {
+	for u, gone := range s.leaving {
+		if now.Sub(gone) >= s.cfg.Grace {
 			delete(s.leaving, u)
 			delete(s.users, u)
 			offline = append(offline, u)

@@ -86,9 +86,7 @@ func (l *Live) Apply(events []*chat.Event) {
 // plan finds out what e means for whom, and lets memberships change at its position. l.mu is held.
 func (l *Live) plan(p *plan, e *chat.Event) {
 	if changesMembers(e) {
-		for m := range l.joining {
-			m.changes = append(m.changes, e)
-		}
+		l.tellJoining(e)
 		l.beginSpans(p, e)
 		if e.Type == chat.MemberRemoved || e.Type == chat.MemberLeft {
 			l.endSpans(p, e, e.Subject)
@@ -100,14 +98,19 @@ func (l *Live) plan(p *plan, e *chat.Event) {
 		l.memo.forget(e.Topic)
 		l.endAll(p, e)
 	case chat.FriendshipMade, chat.FriendshipEnded:
-		for m := range l.joining {
-			m.changes = append(m.changes, e)
-		}
+		l.tellJoining(e)
 		l.befriend(e)
 	case chat.SessionEnded:
 		for _, c := range l.endSession(e.Subject) {
 			p.steps = append(p.steps, step{kind: stepRevoke, conn: c})
 		}
+	}
+}
+
+// tellJoining keeps e for those who are being admitted, from a database that may or may not know of it.
+func (l *Live) tellJoining(e *chat.Event) {
+	for m := range l.joining {
+		l.joining[m] = append(l.joining[m], e)
 	}
 }
 
@@ -263,12 +266,12 @@ func (l *Live) refriend(m *member, e *chat.Event) {
 	t := chat.PresenceTopic(e.Subject)
 	if e.Type == chat.FriendshipEnded {
 		if r := l.topics[t][m.g]; r != nil && l.unlisten(m, t) {
-			r.Remove(m.stream)
+			r.Remove(&m.stream)
 		}
 		return
 	}
 	if m.wants(e.Subject) && l.listen(m, t) {
-		l.topics[t][m.g].Add(m.stream)
+		l.topics[t][m.g].Add(&m.stream)
 		m.stream.Refresh() // the newcomer's presence is told by a new snapshot
 	}
 }
@@ -316,9 +319,9 @@ func (l *Live) carryOut(p *plan) {
 func post(sockets *socket.Engine, st *step) {
 	switch st.kind {
 	case stepAdd:
-		st.room.Add(st.member.stream)
+		st.room.Add(&st.member.stream)
 	case stepRemove:
-		st.room.Remove(st.member.stream)
+		st.room.Remove(&st.member.stream)
 	case stepFinish:
 		if st.member.durable() {
 			st.member.stream.Finish()

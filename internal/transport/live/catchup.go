@@ -170,7 +170,7 @@ func (l *Live) greeting(m *member, at chat.Position) *rendering {
 // takeSnapshot delivers the whole state to an ephemeral listener. The listener is registered already: what changes while
 // the state is read passes by the stream, which then asks for another snapshot.
 func (l *Live) takeSnapshot(m *member) {
-	e, err := m.snapshot(chat.WithViewer(l.ctx, m.viewer))
+	e, err := m.ephemeral.snapshot(chat.WithViewer(l.ctx, m.viewer))
 	if err == nil {
 		if l.over(m, 1<<62) {
 			m.stream.Complete()

@@ -15,32 +15,42 @@ import (
 
 // member is one listener: one operation of one socket. What is below "guarded" is guarded by Live.mu.
 type member struct {
-	l        *Live
-	stream   *socket.Stream
-	viewer   chat.Viewer
-	onEnded  func()
-	snapshot func(context.Context) (*chat.Event, error)
-	retries  int // only touched by the one goroutine that catches up
+	l         *Live
+	stream    socket.Stream
+	to        Ender
+	ephemeral *ephemeral // nil: it listens to the log
+	retries   int32      // only touched by the one goroutine that catches up
+	viewer    chat.Viewer
 
 	// guarded:
-	g            *group // nil while it is joining
-	spans        []chat.Span
-	version      int // of spans
-	topics       []chat.Topic
 	follow       Follow
-	only         []chat.ID
+	left         bool
 	conversation chat.ID       // of FollowConversation
 	endAt        chat.Position // complete after this; 0: goes on
-	changes      []*chat.Event // what happened while it was joining
-	left         bool
+	g            *group        // nil while it is joining
+	version      int64         // of spans
+	spans        []chat.Span   // never changed in place
+	topics       []chat.Topic
 	next, prev   *member // of the same user
+
+	// Most listen to one topic, and need no memory besides this.
+	oneSpan  [1]chat.Span
+	oneTopic [1]chat.Topic
+}
+
+// ephemeral is what only those have who do not listen to the log.
+type ephemeral struct {
+	snapshot func(context.Context) (*chat.Event, error)
+	only     []chat.ID
 }
 
 // durable says whether it listens to the log.
-func (m *member) durable() bool { return m.snapshot == nil }
+func (m *member) durable() bool { return m.ephemeral == nil }
 
 // wants says whether a friend's presence is asked for.
-func (m *member) wants(friend chat.ID) bool { return m.only == nil || slices.Contains(m.only, friend) }
+func (m *member) wants(friend chat.ID) bool {
+	return m.ephemeral.only == nil || slices.Contains(m.ephemeral.only, friend)
+}
 
 // audience is the viewer when an event's execution depends on one.
 func (m *member) audience(rootType string) *chat.Viewer {
@@ -52,37 +62,31 @@ func (m *member) audience(rootType string) *chat.Viewer {
 
 // Ended is called by a shard when the last message goes out.
 func (m *member) Ended() {
-	m.onEnded()
+	m.to.Ended()
 	m.l.do(func() { m.l.leave(m) })
 }
 
-// Listener is an operation that was joined.
-type Listener struct{ m *member }
-
-// Cancel ends the operation without another message: its id is free when Cancel returns.
-func (s *Listener) Cancel() {
-	s.m.stream.Cancel()
-	s.m.l.leave(s.m)
-}
+// Ender is told that an operation's last message is about to be written: its id is free. It must not wait.
+type Ender interface{ Ended() }
 
 // Target is where a listener's messages go.
 type Target struct {
 	Socket  *socket.Socket
 	ID      string // as the framing writes it
 	Framing socket.Framing
-	Ended   func() // called when the last message is about to be written; must not wait
+	Ender   Ender
 	// ReadOnly refuses mutations.
 	ReadOnly bool
 }
 
 const reachTimeout = 5 * time.Second
 
-// Join runs a subscription's resolver for one listener (whose viewer is in ctx) and delivers to the target from then on.
+// join runs a subscription's resolver for one listener (whose viewer is in ctx) and delivers to the target from then on.
 // The errors are presented already.
-func (l *Live) Join(ctx context.Context, oc *graphql.OperationContext, to Target) (*Listener, gqlerror.List) {
-	fail := func(err error) (*Listener, gqlerror.List) {
+func (l *Live) join(ctx context.Context, oc *graphql.OperationContext, to Target, m *member) gqlerror.List {
+	fail := func(err error) gqlerror.List {
 		ctx := graphql.WithOperationContext(ctx, oc)
-		return nil, l.executor().DispatchError(ctx, gqlerror.List{gqlerror.WrapIfUnwrapped(err)}).Errors
+		return l.executor().DispatchError(ctx, gqlerror.List{gqlerror.WrapIfUnwrapped(err)}).Errors
 	}
 	sh, err := l.shape(ctx, oc)
 	if err != nil {
@@ -92,21 +96,23 @@ func (l *Live) Join(ctx context.Context, oc *graphql.OperationContext, to Target
 	if err != nil {
 		return fail(err)
 	}
-	m := &member{l: l, onEnded: to.Ended}
+	m.l, m.to = l, to.Ender
 	m.viewer, _ = chat.ViewerFrom(ctx)
-	m.stream = socket.NewStream(to.Socket, to.ID, to.Framing, m)
+	m.stream.Init(to.Socket, to.ID, to.Framing, m)
 	l.beginJoin(m)
 
 	j := &joining{}
 	if errs := l.admit(ctx, oc, j); len(errs) > 0 {
 		l.leave(m)
-		return nil, errs
+		return errs
 	}
 	if !j.admitted {
 		l.leave(m)
 		return fail(errTransport)
 	}
-	m.snapshot = j.admission.Snapshot
+	if j.admission.Snapshot != nil {
+		m.ephemeral = &ephemeral{j.admission.Snapshot, j.admission.Only}
+	}
 	if j.after != nil {
 		if err := l.reach(ctx, *j.after); err != nil {
 			l.leave(m)
@@ -125,7 +131,7 @@ func (l *Live) Join(ctx context.Context, oc *graphql.OperationContext, to Target
 		r := l.greeting(m, at)
 		m.stream.Catch(socket.Chunk{Through: int64(at), Final: !r.unavailable, Greeting: r.frame, End: l.over(m, at)})
 	}
-	return &Listener{m}, nil
+	return nil
 }
 
 func (l *Live) shape(ctx context.Context, oc *graphql.OperationContext) (*shape, error) {
@@ -147,7 +153,7 @@ func (l *Live) shape(ctx context.Context, oc *graphql.OperationContext) (*shape,
 func (l *Live) beginJoin(m *member) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.joining[m] = struct{}{}
+	l.joining[m] = nil
 	if m.next = l.viewers[m.viewer.User]; m.next != nil {
 		m.next.prev = m
 	}
@@ -187,11 +193,16 @@ func (l *Live) register(m *member, j *joining, key string, sh *shape, oc *graphq
 	a := j.admission
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	changes := l.joining[m]
 	delete(l.joining, m)
 	if m.left || l.state != 1 || m.stream.Gone() {
 		return 0, false
 	}
-	m.spans, m.follow, m.only, m.topics = a.Spans, a.Follow, a.Only, nil
+	m.spans, m.follow, m.topics = a.Spans, a.Follow, m.oneTopic[:0]
+	if len(a.Spans) == 1 {
+		m.oneSpan[0] = a.Spans[0]
+		m.spans = m.oneSpan[:]
+	}
 	switch {
 	case m.follow != FollowConversation:
 	case len(a.Spans) > 0:
@@ -199,7 +210,7 @@ func (l *Live) register(m *member, j *joining, key string, sh *shape, oc *graphq
 	case len(a.Topics) > 0:
 		m.conversation = a.Topics[0].ID
 	}
-	for _, e := range m.changes {
+	for _, e := range changes {
 		m.spans = fold(m.spans, e, m.viewer.User, m.follow == FollowMemberships)
 		if !m.durable() && m.follow == FollowConversation && e.Topic == chat.ConversationTopic(m.conversation) && ends(e, m.viewer.User) {
 			m.endAt = e.Position
@@ -223,20 +234,19 @@ func (l *Live) register(m *member, j *joining, key string, sh *shape, oc *graphq
 	m.g = g
 	for _, s := range m.spans {
 		if hears(m.spans, s.Topic, l.applied) && l.listen(m, s.Topic) {
-			l.topics[s.Topic][g].Add(m.stream)
+			l.topics[s.Topic][g].Add(&m.stream)
 		}
 	}
 	for _, t := range a.Topics {
 		if l.listen(m, t) {
-			l.topics[t][g].Add(m.stream)
+			l.topics[t][g].Add(&m.stream)
 		}
 	}
-	for _, e := range m.changes {
+	for _, e := range changes {
 		if m.follow == FollowFriends && e.Topic == chat.UserTopic(m.viewer.User) && (e.Type == chat.FriendshipMade || e.Type == chat.FriendshipEnded) {
 			l.refriend(m, e)
 		}
 	}
-	m.changes = nil
 	if m.durable() && j.after == nil {
 		m.stream.Hold()
 	}
@@ -319,7 +329,7 @@ func (l *Live) leave(m *member) {
 	for _, t := range slices.Clone(m.topics) {
 		r := l.topics[t][m.g]
 		l.unlisten(m, t)
-		r.Drop(m.stream)
+		r.Drop(&m.stream)
 	}
 	if m.g.members--; m.g.members == 0 {
 		delete(l.groups, m.g.key)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,10 +92,10 @@ type Live struct {
 	inFlight  []*chat.Event
 	groups    map[string]*group
 	topics    map[chat.Topic]map[*group]*room
-	viewers   map[chat.ID]*member // a user's listeners, each with the next; those that are joining included
-	joining   map[*member]struct{}
-	sessions  map[chat.ID][]Conn    // few each: a map of their own would cost a socket more than it is worth
-	ended     map[chat.ID]time.Time // sessions that have ended, while their tokens may still be good
+	viewers   map[chat.ID]*member       // a user's listeners, each with the next; those that are joining included
+	joining   map[*member][]*chat.Event // with what has happened meanwhile
+	sessions  map[chat.ID]*Binding      // a session's connections, each with the next
+	ended     map[chat.ID]time.Time     // sessions that have ended, while their tokens may still be good
 	listeners int
 }
 
@@ -126,8 +125,8 @@ func New(cfg Config) *Live {
 	l := &Live{
 		cfg: cfg, shapes: lru.New[*shape](1000), memo: memo{max: cfg.Memo, made: map[renderingKey]*rendering{}},
 		gate: make(chan struct{}, cfg.CatchUps), groups: map[string]*group{}, topics: map[chat.Topic]map[*group]*room{},
-		viewers: map[chat.ID]*member{}, joining: map[*member]struct{}{},
-		sessions: map[chat.ID][]Conn{}, ended: map[chat.ID]time.Time{},
+		viewers: map[chat.ID]*member{}, joining: map[*member][]*chat.Event{},
+		sessions: map[chat.ID]*Binding{}, ended: map[chat.ID]time.Time{},
 	}
 	l.signals.bell = make(chan struct{}, 1)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -207,32 +206,51 @@ func (l *Live) Stats() Stats {
 // endedFor is how long an ended session is remembered: longer than an access token can be good.
 const endedFor = time.Hour
 
+// Binding ties a connection to its session. It stands inside of what the transport keeps of the connection.
+type Binding struct {
+	conn       Conn
+	next, prev *Binding
+}
+
 // Bind ties a connection to its session, so that it is revoked at the position at which the session ends. false: that
 // has happened already.
-func (l *Live) Bind(v chat.Viewer, c Conn) bool {
+func (l *Live) Bind(v chat.Viewer, b *Binding, c Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, over := l.ended[v.Session]; over {
 		return false
 	}
-	l.sessions[v.Session] = append(l.sessions[v.Session], c)
+	b.conn = c
+	if b.next = l.sessions[v.Session]; b.next != nil {
+		b.next.prev = b
+	}
+	l.sessions[v.Session] = b
 	return true
 }
 
-// Unbind takes back what Bind did. It may be called for a connection that was never bound.
-func (l *Live) Unbind(v chat.Viewer, c Conn) {
+// Unbind takes back what Bind did. It may be called for a binding that ties nothing.
+func (l *Live) Unbind(v chat.Viewer, b *Binding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	cs := l.sessions[v.Session]
-	if cs = slices.DeleteFunc(cs, func(o Conn) bool { return o == c }); len(cs) == 0 {
-		delete(l.sessions, v.Session)
-	} else {
-		l.sessions[v.Session] = cs
+	if b.conn == nil {
+		return
 	}
+	if b.next != nil {
+		b.next.prev = b.prev
+	}
+	switch {
+	case b.prev != nil:
+		b.prev.next = b.next
+	case b.next != nil:
+		l.sessions[v.Session] = b.next
+	default:
+		delete(l.sessions, v.Session)
+	}
+	*b = Binding{}
 }
 
 // endSession remembers an end and lists the session's connections. l.mu is held.
-func (l *Live) endSession(id chat.ID) []Conn {
+func (l *Live) endSession(id chat.ID) (conns []Conn) {
 	now := l.cfg.Now()
 	if len(l.ended) >= 1024 && len(l.ended)&(len(l.ended)-1) == 0 { // at powers of two: amortised
 		for s, at := range l.ended {
@@ -242,7 +260,10 @@ func (l *Live) endSession(id chat.ID) []Conn {
 		}
 	}
 	l.ended[id] = now
-	return slices.Clone(l.sessions[id])
+	for b := l.sessions[id]; b != nil; b = b.next {
+		conns = append(conns, b.conn)
+	}
+	return conns
 }
 
 func camelCase(t chat.EventType) string {

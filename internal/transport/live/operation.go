@@ -9,34 +9,42 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/parley-chat/parley/internal/chat"
-	"github.com/parley-chat/parley/internal/transport/socket"
 )
 
-// Operation is a running operation of a socket.
+// Operation is an operation of a socket, for one Open. It stands inside of what the transport keeps of the operation.
 type Operation struct {
+	m member // whose stream also takes the answer of a query or mutation
+
 	mu        sync.Mutex
 	cancelled bool
-	stop      func()
+	begun     bool
+	cancel    context.CancelFunc // of a query or mutation
 }
 
 // Cancel ends the operation without another message for it. It may be called before Open returns, and more than once.
 func (o *Operation) Cancel() {
 	o.mu.Lock()
 	o.cancelled = true
-	stop := o.stop
+	begun, cancel := o.begun, o.cancel
 	o.mu.Unlock()
-	if stop != nil {
-		stop()
+	switch {
+	case !begun:
+	case cancel != nil:
+		o.m.stream.Cancel()
+		cancel()
+	default:
+		o.m.l.leave(&o.m)
 	}
 }
 
-func (o *Operation) onCancel(stop func()) {
+// begin lets Cancel have something to cancel; cancel is nil for a subscription.
+func (o *Operation) begin(cancel context.CancelFunc) {
 	o.mu.Lock()
-	o.stop = stop
+	o.begun, o.cancel = true, cancel
 	cancelled := o.cancelled
 	o.mu.Unlock()
 	if cancelled {
-		stop()
+		o.Cancel()
 	}
 }
 
@@ -53,9 +61,9 @@ func (l *Live) Open(ctx context.Context, params *graphql.RawParams, to Target, o
 		return exec.DispatchError(graphql.WithOperationContext(ctx, oc), errs).Errors
 	}
 	if oc.Operation.Operation == ast.Subscription {
-		li, errs := l.Join(ctx, oc, to)
+		errs := l.join(ctx, oc, to, &o.m)
 		if errs == nil {
-			o.onCancel(li.Cancel)
+			o.begin(nil)
 		}
 		return errs
 	}
@@ -63,12 +71,10 @@ func (l *Live) Open(ctx context.Context, params *graphql.RawParams, to Target, o
 		err := gqlerror.List{gqlerror.Wrap(chat.BadInput("mutations need POST"))}
 		return exec.DispatchError(graphql.WithOperationContext(ctx, oc), err).Errors
 	}
-	stream := socket.NewStream(to.Socket, to.ID, to.Framing, ended(to.Ended))
+	stream := &o.m.stream
+	stream.Init(to.Socket, to.ID, to.Framing, answering{to.Ender})
 	ctx, cancel := context.WithCancel(ctx)
-	o.onCancel(func() {
-		stream.Cancel()
-		cancel()
-	})
+	o.begin(cancel)
 	stopped := context.AfterFunc(l.ctx, cancel) // Stop does not wait for what nobody will read
 	if ran != nil {
 		ran(1)
@@ -106,8 +112,7 @@ func (l *Live) run(ctx context.Context, oc *graphql.OperationContext) (resp *gra
 	return responses(rctx)
 }
 
-// ended makes a function the owner of a stream that never falls behind.
-type ended func()
+// answering is the owner of a stream that never falls behind.
+type answering struct{ Ender }
 
-func (ended) Behind(int64, bool) {}
-func (f ended) Ended()           { f() }
+func (answering) Behind(int64, bool) {}

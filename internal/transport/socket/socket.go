@@ -19,7 +19,8 @@ type Handler interface {
 	Closed()
 }
 
-// Socket is all that is kept of a connection.
+// Socket is all that is kept of a connection. It stands inside of what its Handler keeps: one piece of memory for each
+// connection instead of several that lie apart.
 type Socket struct {
 	e    *Engine
 	sh   *shard
@@ -42,9 +43,9 @@ type Socket struct {
 	last   bool // what closes the socket is queued or written: nothing may follow
 }
 
-// NewSocket makes a socket of a connection, which it owns from now on. Open starts it; nothing is sent before.
-func (e *Engine) NewSocket(c net.Conn) *Socket {
-	return &Socket{e: e, conn: c, sh: e.shards[int(e.next.Add(1))%len(e.shards)]}
+// Init makes a socket of a connection, which it owns from now on. Open starts it; nothing is sent before.
+func (s *Socket) Init(e *Engine, c net.Conn) {
+	s.e, s.conn, s.sh = e, c, e.shards[int(e.next.Add(1))%len(e.shards)]
 }
 
 // Open begins reading. false: the engine has stopped, and the connection is closed without a call of Closed.

@@ -39,6 +39,12 @@ func (p plain) Next(b []byte, _ string, payload []byte) []byte {
 func (plain) Error(b []byte, _ string, errs []byte) []byte { return append(b, errs...) }
 func (plain) Complete(b []byte, _ string) []byte           { return append(b, "complete"...) }
 
+func newStream(s *socket.Socket, id string, f socket.Framing, o socket.Owner) *socket.Stream {
+	st := &socket.Stream{}
+	st.Init(s, id, f, o)
+	return st
+}
+
 // open makes a socket of a real connection, and returns its other end.
 func open(t *testing.T, cfg socket.Config) (*socket.Socket, *handler, net.Conn) {
 	t.Helper()
@@ -62,7 +68,8 @@ func open(t *testing.T, cfg socket.Config) (*socket.Socket, *handler, net.Conn) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, h := e.NewSocket(ours), &handler{make(chan struct{})}
+	s, h := &socket.Socket{}, &handler{make(chan struct{})}
+	s.Init(e, ours)
 	if !s.Open(h) {
 		t.Fatal("not open")
 	}
@@ -75,7 +82,7 @@ func TestRevokeOvertakesClose(t *testing.T) {
 	t.Parallel()
 	s, h, peer := open(t, socket.Config{})
 	f := plain{make(chan struct{}), make(chan struct{})}
-	socket.NewStream(s, "", f, owner{}).Reply([]byte("wait"))
+	newStream(s, "", f, owner{}).Reply([]byte("wait"))
 	<-f.entered
 	s.Send([]byte("queued"))
 	s.Close([]byte("closed"))
@@ -94,7 +101,7 @@ func TestLargeReply(t *testing.T) {
 	s, _, peer := open(t, socket.Config{MaxQueued: 1 << 10})
 	large := bytes.Repeat([]byte("x"), 8<<20)
 	want := len(large) + len("complete") + len("ping")
-	st := socket.NewStream(s, "", plain{}, owner{})
+	st := newStream(s, "", plain{}, owner{})
 	st.Reply(large)
 	st.Complete()
 	s.Send([]byte("ping"))
@@ -109,7 +116,7 @@ func TestReplyFlood(t *testing.T) {
 	t.Parallel()
 	for name, flood := range map[string]func(*socket.Socket){
 		"answers": func(s *socket.Socket) {
-			st := socket.NewStream(s, "", plain{}, owner{})
+			st := newStream(s, "", plain{}, owner{})
 			st.Reply(make([]byte, 1<<20))
 			st.Complete()
 		},

@@ -21,7 +21,7 @@ const (
 
 const maxHeld = 1024
 
-// Stream is one operation on one socket. It begins behind: its owner makes it live.
+// Stream is one operation on one socket. It begins behind: its owner, inside of which it stands, makes it live.
 type Stream struct {
 	sock    *Socket
 	id      string
@@ -43,9 +43,9 @@ type held struct {
 	end bool
 }
 
-// NewStream makes a stream. id is what Framing writes: escaped where that is needed.
-func NewStream(s *Socket, id string, f Framing, o Owner) *Stream {
-	return &Stream{sock: s, id: id, framing: f, owner: o}
+// Init makes a stream on a socket. id is what Framing writes: escaped where that is needed.
+func (s *Stream) Init(sock *Socket, id string, f Framing, o Owner) {
+	s.sock, s.id, s.framing, s.owner = sock, id, f, o
 }
 
 // Cancel takes the stream off its socket: nothing more is sent for it, queued messages included.

@@ -41,8 +41,8 @@ type stream struct {
 	known   bool
 	expires time.Time
 	op      live.Operation
-
-	sock *socket.Socket
+	binding live.Binding
+	sock    socket.Socket
 
 	mu       sync.Mutex
 	running  bool
@@ -66,8 +66,8 @@ func statusLine(h http.Header) []byte {
 }
 
 func (s *stream) open(ctx context.Context, nc net.Conn, head []byte, params *graphql.RawParams, readOnly bool) {
-	sock := s.t.cfg.Live.Sockets().NewSocket(nc)
-	s.sock = sock
+	sock := &s.sock
+	sock.Init(s.t.cfg.Live.Sockets(), nc)
 	if !sock.Open(s) {
 		s.t.leave(s)
 		return
@@ -83,16 +83,18 @@ func (s *stream) open(ctx context.Context, nc net.Conn, head []byte, params *gra
 	}
 	sock.WakeAt(s.next(time.Now()))
 	f := framing{}
-	// The connection ends behind the last message.
-	to := live.Target{Socket: sock, Framing: f, ReadOnly: readOnly, Ended: func() { sock.Close(nil) }}
+	to := live.Target{Socket: sock, Framing: f, ReadOnly: readOnly, Ender: s}
 	if errs := s.t.cfg.Live.Open(ctx, params, to, &s.op, s.ran); len(errs) > 0 {
 		sock.Close(f.Error(nil, "", live.Errors(errs)))
 	}
 }
 
+// Ended ends the connection behind the last message.
+func (s *stream) Ended() { s.sock.Close(nil) }
+
 // bind ties the stream to its session; false: that has ended, or the stream has.
 func (s *stream) bind() bool {
-	if !s.t.cfg.Live.Bind(s.viewer, s) {
+	if !s.t.cfg.Live.Bind(s.viewer, &s.binding, s) {
 		return false
 	}
 	if s.t.cfg.Connected != nil {
@@ -109,7 +111,7 @@ func (s *stream) bind() bool {
 }
 
 func (s *stream) unbind() {
-	s.t.cfg.Live.Unbind(s.viewer, s)
+	s.t.cfg.Live.Unbind(s.viewer, &s.binding)
 	if s.t.cfg.Disconnected != nil {
 		s.t.cfg.Disconnected(s.viewer.User, s.viewer.Session)
 	}

@@ -30,18 +30,24 @@ const (
 // conn is a WebSocket. What is not guarded belongs to Input.
 type conn struct {
 	t      *Transport
-	sock   *socket.Socket
+	sock   socket.Socket
 	client unique.Handle[token.Client] // most browsers are alike
 	legacy bool
 	req    *http.Request  // until connection_init
 	parser *socket.Parser // nil between two messages
 	heard  atomic.Int64   // when anything last came, in Unix nanoseconds
 
+	binding live.Binding
+	// Most sockets have one operation. It stands here and not in memory of its own, because what many short-lived things
+	// of the same size lie between cannot be given back when they are gone.
+	first operation
+
 	mu       sync.Mutex
-	ops      []*operation // few: no map
-	until    int64        // in Unix nanoseconds: fresh, when connection_init is due; later, when the token expires, or 0
-	running  int32        // queries and mutations
-	viewer   chat.Viewer  // set before state ready
+	ops      *operation  // each with the next: few
+	count    int         // of ops
+	until    int64       // in Unix nanoseconds: fresh, when connection_init is due; later, when the token expires, or 0
+	running  int32       // queries and mutations
+	viewer   chat.Viewer // set before state ready
 	state    state
 	seated   bool
 	draining bool
@@ -51,8 +57,13 @@ type conn struct {
 
 type operation struct {
 	live.Operation
-	id string
+	c    *conn
+	id   string
+	next *operation // guarded by conn.mu
 }
+
+// Ended frees the operation's id.
+func (o *operation) Ended() { o.c.forget(o) }
 
 func (c *conn) open(nc net.Conn, subprotocol string, r *http.Request) {
 	c.legacy = subprotocol == Legacy
@@ -61,8 +72,8 @@ func (c *conn) open(nc net.Conn, subprotocol string, r *http.Request) {
 	due := now.Add(c.t.cfg.InitTimeout)
 	c.heard.Store(now.UnixNano())
 	c.until = due.UnixNano()
-	s := c.t.cfg.Live.Sockets().NewSocket(nc)
-	c.sock = s
+	s := &c.sock
+	s.Init(c.t.cfg.Live.Sockets(), nc)
 	if !s.Open(c) {
 		c.t.leave(c)
 		return
@@ -278,7 +289,7 @@ func (c *conn) admit(v chat.Viewer) error {
 	if !c.t.seat(v.User) {
 		return socket.CloseError{Code: 1013, Reason: "Too many connections"}
 	}
-	if !c.t.cfg.Live.Bind(v, c) {
+	if !c.t.cfg.Live.Bind(v, &c.binding, c) {
 		c.t.unseat(v.User)
 		return socket.CloseError{Code: 4401, Reason: "Unauthorized"}
 	}
@@ -297,7 +308,7 @@ func (c *conn) admit(v chat.Viewer) error {
 }
 
 func (c *conn) dismiss(v chat.Viewer) {
-	c.t.cfg.Live.Unbind(v, c)
+	c.t.cfg.Live.Unbind(v, &c.binding)
 	c.t.unseat(v.User)
 	if c.t.cfg.Disconnected != nil {
 		c.t.cfg.Disconnected(v.User, v.Session)
@@ -305,14 +316,16 @@ func (c *conn) dismiss(v chat.Viewer) {
 }
 
 func (c *conn) subscribe(m message) error {
-	o := &operation{id: m.id}
-	c.mu.Lock()
-	st, draining, full, taken := c.state, c.draining, len(c.ops) >= c.t.cfg.MaxOperations, false
-	for _, other := range c.ops {
-		taken = taken || other.id == m.id
+	o := &c.first
+	if o.c != nil {
+		o = &operation{}
 	}
+	o.c, o.id = c, m.id
+	c.mu.Lock()
+	st, draining, full, taken := c.state, c.draining, c.count >= c.t.cfg.MaxOperations, c.find(m.id) != nil
 	if st == ready && !draining && !full && !taken {
-		c.ops = append(c.ops, o)
+		o.next, c.ops = c.ops, o
+		c.count++
 	}
 	c.mu.Unlock()
 	switch {
@@ -336,7 +349,7 @@ func (c *conn) subscribe(m message) error {
 		c.fail(o, f, gqlerror.List{{Message: "too many operations on one socket", Extensions: map[string]any{"code": string(chat.CodeRateLimited)}}})
 		return nil
 	}
-	to := live.Target{Socket: c.sock, ID: o.id, Framing: f, Ended: func() { c.forget(o) }}
+	to := live.Target{Socket: &c.sock, ID: o.id, Framing: f, Ender: o}
 	if errs := c.t.cfg.Live.Open(c.context(), params, to, &o.Operation, c.ran); len(errs) > 0 {
 		c.fail(o, f, errs)
 	}
@@ -344,18 +357,28 @@ func (c *conn) subscribe(m message) error {
 }
 
 // fail answers an operation that never began. It ends like one that did: its id is free when the error is written.
-func (c *conn) fail(o *operation, f framing, errs gqlerror.List) {
+func (c *conn) fail(o *operation, f socket.Framing, errs gqlerror.List) {
 	c.forget(o)
 	c.sock.Send(f.Error(nil, o.id, live.Errors(errs)))
+}
+
+// find finds an operation. c.mu is held.
+func (c *conn) find(id string) *operation {
+	o := c.ops
+	for o != nil && o.id != id {
+		o = o.next
+	}
+	return o
 }
 
 // forget frees an operation's id.
 func (c *conn) forget(o *operation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range c.ops {
-		if c.ops[i] == o {
-			c.ops = append(c.ops[:i:i], c.ops[i+1:]...)
+	for at := &c.ops; *at != nil; at = &(*at).next {
+		if *at == o {
+			*at, o.next = o.next, nil
+			c.count--
 			return
 		}
 	}
@@ -364,16 +387,11 @@ func (c *conn) forget(o *operation) {
 // cancel ends an operation because the client says so.
 func (c *conn) cancel(id string) {
 	c.mu.Lock()
-	var found *operation
-	for _, o := range c.ops {
-		if o.id == id {
-			found = o
-		}
-	}
+	o := c.find(id)
 	c.mu.Unlock()
-	if found != nil {
-		found.Cancel()
-		c.forget(found)
+	if o != nil {
+		o.Cancel()
+		c.forget(o)
 	}
 }
 
@@ -422,9 +440,9 @@ func (c *conn) Closed() {
 	c.mu.Lock()
 	c.closed = true
 	ops, v, seated := c.ops, c.viewer, c.seated
-	c.ops = nil
+	c.ops, c.count = nil, 0
 	c.mu.Unlock()
-	for _, o := range ops {
+	for o := ops; o != nil; o = o.next {
 		o.Cancel()
 	}
 	if seated {

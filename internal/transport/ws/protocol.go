@@ -17,10 +17,8 @@ const (
 // framing writes an operation's messages. It is comparable, so that the same bytes are recognised.
 type framing struct{ next string }
 
-var (
-	modernFraming = framing{"next"}
-	legacyFraming = framing{"data"}
-)
+// As interfaces, so that no operation needs a copy of its own.
+var modernFraming, legacyFraming socket.Framing = framing{"next"}, framing{"data"}
 
 const head, mid, payloadKey = `{"id":"`, `","type":"`, `","payload":`
 
