@@ -72,11 +72,13 @@ type shard struct {
 
 	deliveries, writes, behind atomic.Int64
 
-	dirty []*Socket
-	spare [][]item // queues of idle sockets
-	prev  []item   // what buf holds
-	sent  int      // how many next frames buf holds
-	buf   []byte
+	direct bool // nothing is to be joined with what is delivered now
+	one    [1]item
+	dirty  []*Socket
+	spare  [][]item // queues of idle sockets
+	prev   []item   // what buf holds
+	sent   int      // how many next frames buf holds
+	buf    []byte
 }
 
 func newShard(e *Engine, i int) *shard { return &shard{e: e, i: i, bell: make(chan struct{}, 1)} }
@@ -108,8 +110,10 @@ func (sh *shard) run() {
 		cmds, sh.cmds = sh.cmds, cmds[:0]
 		sh.mu.Unlock()
 		for i := range cmds {
+			sh.direct = i == len(cmds)-1 && len(sh.dirty) == 0
 			sh.carryOut(&cmds[i])
 		}
+		sh.direct = false
 		clear(cmds)
 		if cap(cmds) > 1<<14 {
 			cmds = nil
@@ -257,7 +261,12 @@ func (sh *shard) deliver(s *Stream, f *Frame) {
 		if f.Pos != 0 {
 			s.last = f.Pos
 		}
-		sh.queue(s.sock, item{itemNext, s, f})
+		if it := (item{itemNext, s, f}); !sh.direct || len(s.sock.items) > 0 || s.sock.parked {
+			sh.queue(s.sock, it)
+		} else { // at once: a second round over a large room would find nothing of it in the processor's caches
+			sh.one[0] = it
+			sh.write(s.sock, sh.one[:])
+		}
 	}
 }
 
@@ -401,15 +410,21 @@ func (sh *shard) flush(s *Socket) {
 	if s.dead.Load() || s.parked || len(s.items) == 0 {
 		return
 	}
-	if !sh.same(s.items) {
-		sh.fill(s.items)
+	items := s.items
+	s.items, s.queued, s.raw = nil, 0, 0
+	sh.write(s, items)
+	clear(items)
+	if cap(items) <= 1024 && len(sh.spare) < 256 {
+		sh.spare = append(sh.spare, items[:0])
+	}
+}
+
+// write writes items to a socket that is not parked and has nothing queued.
+func (sh *shard) write(s *Socket, items []item) {
+	if !sh.same(items) {
+		sh.fill(items)
 	}
 	sh.deliveries.Add(int64(sh.sent))
-	clear(s.items)
-	if cap(s.items) <= 1024 && len(sh.spare) < 256 {
-		sh.spare = append(sh.spare, s.items[:0])
-	}
-	s.items, s.queued, s.raw = nil, 0, 0
 	if s.conn != nil {
 		sh.park(s, sh.buf)
 		return

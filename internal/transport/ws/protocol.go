@@ -18,25 +18,25 @@ const (
 type framing struct{ next string }
 
 // As interfaces, so that no operation needs a copy of its own.
-var modernFraming, legacyFraming socket.Framing = framing{"next"}, framing{"data"}
+var modernFraming, legacyFraming socket.Framing = &framing{"next"}, &framing{"data"}
 
 const head, mid, payloadKey = `{"id":"`, `","type":"`, `","payload":`
 
-func (f framing) message(b []byte, id, kind string, payload []byte) []byte {
+func (f *framing) message(b []byte, id, kind string, payload []byte) []byte {
 	b = socket.AppendHeader(b, socket.OpText, len(head)+len(id)+len(mid)+len(kind)+len(payloadKey)+len(payload)+1)
 	b = append(append(append(append(append(b, head...), id...), mid...), kind...), payloadKey...)
 	return append(append(b, payload...), '}')
 }
 
-func (f framing) Next(b []byte, id string, payload []byte) []byte {
+func (f *framing) Next(b []byte, id string, payload []byte) []byte {
 	return f.message(b, id, f.next, payload)
 }
 
-func (f framing) Error(b []byte, id string, errs []byte) []byte {
+func (f *framing) Error(b []byte, id string, errs []byte) []byte {
 	return f.message(b, id, "error", errs)
 }
 
-func (f framing) Complete(b []byte, id string) []byte {
+func (f *framing) Complete(b []byte, id string) []byte {
 	const end = `{"id":"`
 	b = socket.AppendHeader(b, socket.OpText, len(end)+len(id)+len(`","type":"complete"}`))
 	return append(append(append(b, end...), id...), `","type":"complete"}`...)
