@@ -29,6 +29,7 @@ func main() {
 	only := flag.String("rows", "", "letters of the rows to measure: c(alm) f(lat out) m(any) p(ublishers) r(esident) o(pen) s(ends) h(istory) g(rowth)")
 	peers := flag.String("peers", "", "names of the peers to run, separated by commas; empty: all")
 	parley := flag.String("parley", "", "a built server; empty: it is built")
+	flag.StringVar(&b.into, "into", "", "a file whose part between "+begin+" and "+end+" the table replaces")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
@@ -148,16 +149,38 @@ func (b *bench) run(ctx context.Context, only, parley string) (err error) {
 			}
 		}
 	}
-	fmt.Printf("\n%s, %d cores, %s, %s, %.0f s\n\n%s\n", time.Now().UTC().Format("2006-01-02 15:04 MST"), runtime.NumCPU(), cpuName(), runtime.Version(),
+	var out strings.Builder
+	fmt.Fprintf(&out, "%s, %d cores, %s, %s, %.0f s:\n\n%s\n", time.Now().UTC().Format("2006-01-02 15:04 MST"), runtime.NumCPU(), cpuName(), runtime.Version(),
 		time.Since(began).Seconds(), b.table.markdown(columns))
-	fmt.Println("The first rows are the server's CPU time for each delivery, the bare write(2) of the same bytes to each socket in the same round being 1;\n" +
-		"medians of interleaved rounds, with their ranges. Messages are published by sendMessage over HTTP and stored in PostgreSQL\n" +
-		"before they are delivered (Parley); the peers keep them in memory. Flat out: 8 publishers, at most 16 events ahead of the\n" +
-		"sockets; 32 publishers: at most 64.")
+	out.WriteString(`The first rows are the server's CPU time for each delivery, the bare write(2) of the same bytes to each socket in the same
+round being 1; medians of interleaved rounds, with their ranges. Messages are published by sendMessage over HTTP and stored
+in PostgreSQL before they are delivered (Parley); the peers keep them in memory. Flat out: 8 publishers, at most 16 events
+ahead of the sockets; 32 publishers: at most 64.
+`)
 	for _, s := range b.skipped {
-		fmt.Println("Not measured:", s)
+		fmt.Fprintln(&out, "Not measured:", s)
+	}
+	fmt.Printf("\n%s", out.String())
+	if b.into != "" && ctx.Err() == nil {
+		return replace(b.into, out.String())
 	}
 	return ctx.Err()
+}
+
+const begin, end = "<!-- bench -->", "<!-- /bench -->"
+
+// replace puts text between the marks of a file.
+func replace(file, text string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	before, rest, ok := strings.Cut(string(b), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		return fmt.Errorf("%s has no place for the table: %s … %s", file, begin, end)
+	}
+	return os.WriteFile(file, []byte(before+begin+"\n"+text+end+after), 0o644) //nolint:gosec // a document
 }
 
 func cpuName() string {

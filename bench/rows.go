@@ -24,6 +24,7 @@ type bench struct {
 	dbs     int
 	table   table
 	skipped []string
+	into    string // a file that the table goes into; empty: none
 }
 
 const (

@@ -238,6 +238,7 @@ func (p program) tampered(t *testing.T, url string) {
 		{"UPDATE conversations SET member_count = member_count + 1 WHERE kind = 'GROUP'", "a member count is wrong"},
 		{"UPDATE memberships SET read_seq = read_seq - 1 WHERE read_seq > 0", "a member count is wrong"}, // the first of two
 		{"UPDATE conversations SET member_count = member_count - 1 WHERE kind = 'GROUP'", "a sender has not read their own message"},
+		{"UPDATE messages SET sender_id = conversation_id WHERE seq = 1", "a message is not of somebody who was a member"},
 		{"DELETE FROM events WHERE position = 4", "positions in the log have a gap: 5"},
 	} {
 		mustTamper(t, url, c.sql)

@@ -24,6 +24,8 @@ var invariants = []invariant{
 		WHERE (c.last_seq > 0) <> (c.last_message_id IS NOT NULL) OR (c.last_seq > 0 AND (m.id IS NULL OR m.id <> c.last_message_id))`},
 	{"a message has no event of its own", `SELECT m.id FROM messages m JOIN event_head h ON m.position > h.trimmed
 		LEFT JOIN events e ON e.position = m.position AND e.subject_id = m.id AND e.topic_id = m.conversation_id AND e.seq = m.seq WHERE e.position IS NULL`},
+	{"a message is not of somebody who was a member", `SELECT m.id FROM messages m
+		WHERE NOT EXISTS (SELECT 1 FROM memberships x WHERE x.conversation_id = m.conversation_id AND x.user_id = m.sender_id)`},
 	{"a member count is wrong", `SELECT c.id FROM conversations c LEFT JOIN memberships m ON m.conversation_id = c.id AND m.left_position IS NULL
 		WHERE c.deleted_at IS NULL GROUP BY c.id, c.member_count HAVING count(m.user_id) <> c.member_count`},
 	{"an unread count is not what a recount says", `SELECT m.conversation_id FROM memberships m JOIN conversations c ON c.id = m.conversation_id

@@ -96,12 +96,14 @@ CREATE INDEX memberships_user ON memberships (user_id, conversation_id) WHERE le
 CREATE INDEX memberships_ended ON memberships (user_id, left_position) WHERE left_position IS NOT NULL;
 CREATE INDEX memberships_joined ON memberships (conversation_id, joined_position, user_id) WHERE left_position IS NULL;
 
+-- No foreign keys: a send finds the membership, which has them, and to check and lock two more rows for each message would
+-- cost as much as the message. Users and conversations are never deleted.
 CREATE TABLE messages (
   id uuid PRIMARY KEY,
-  conversation_id uuid NOT NULL REFERENCES conversations,
+  conversation_id uuid NOT NULL,
   seq bigint NOT NULL,
   position bigint NOT NULL,
-  sender_id uuid NOT NULL REFERENCES users,
+  sender_id uuid NOT NULL,
   client_key text NOT NULL,
   body text NOT NULL,
   created_at timestamptz NOT NULL,

@@ -99,9 +99,9 @@ CREATE INDEX memberships_joined ON memberships (conversation_id, joined_position
 CREATE TABLE messages (
   position integer PRIMARY KEY,
   id blob NOT NULL UNIQUE,
-  conversation_id blob NOT NULL REFERENCES conversations,
+  conversation_id blob NOT NULL,
   seq integer NOT NULL,
-  sender_id blob NOT NULL REFERENCES users,
+  sender_id blob NOT NULL,
   client_key text NOT NULL,
   body text NOT NULL,
   created_at integer NOT NULL,
