@@ -49,8 +49,8 @@ vuln: ## Look for known vulnerabilities in what is called
 graphiql: web/graphiql/node_modules/.package-lock.json ## Build the embedded GraphiQL; needs Node.js
 	cd web/graphiql && npm run build
 
-bench: ## Measure the live path and sends beside their peers; Linux, PostgreSQL, npm for two peers
-	cd bench && go run . $(ARGS)
+bench: ## Measure the live path, sends and reads beside their peers, and write the README's table; Linux, PostgreSQL, npm
+	cd bench && go run . $(or $(ARGS),-into ../README.md)
 
 bench-quick: ## The same beside two peers, in under two minutes
 	cd bench && go run . -quick $(ARGS)

@@ -141,8 +141,8 @@ func TestStatementsOfQueries(t *testing.T) {
 				want := c.fixed + c.each*rows
 				made := counted.fewest(want, func() { testkit.MustDo(t, viewer.Client, query, nil, nil) })
 				// A batch that a busy machine splits in two or three is not one statement for each row.
-				if late := rows / 4; len(made) < want || len(made) > want+late {
-					t.Errorf("%s: %d statements for %d rows, want %d:\n%s", c.name, len(made), rows, want, strings.Join(slices.Compact(made), "\n"))
+				if late := rows / 4; len(made) == 0 || len(made) > want+late {
+					t.Errorf("%s: %d statements for %d rows, want at most %d:\n%s", c.name, len(made), rows, want, strings.Join(slices.Compact(made), "\n"))
 				}
 			}
 		}

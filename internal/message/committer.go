@@ -2,6 +2,7 @@ package message
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -88,6 +89,7 @@ func (c *committer) run() {
 	defer close(c.done)
 	for range c.wake {
 		for {
+			runtime.Gosched() // whoever is about to ask may do so first: larger batches where it is busy, no wait where it is not
 			batch, stopped := c.take()
 			if len(batch) == 0 {
 				if stopped {

@@ -18,9 +18,12 @@ const (
 func quality(accept, mediaType string) (q float64, specific int) {
 	kind, _, _ := strings.Cut(mediaType, "/")
 	for part := range strings.SplitSeq(accept, ",") {
-		name, params, err := mime.ParseMediaType(part)
-		if err != nil {
-			continue
+		name, params := strings.ToLower(strings.TrimSpace(part)), map[string]string(nil)
+		var err error
+		if strings.Contains(part, ";") { // most have no parameters, and this is asked for every request
+			if name, params, err = mime.ParseMediaType(part); err != nil {
+				continue
+			}
 		}
 		if c, ok := params["charset"]; ok && !isUTF8(c) {
 			continue

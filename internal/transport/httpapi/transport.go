@@ -94,8 +94,7 @@ func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawPar
 	default:
 		return nil, http.StatusMethodNotAllowed, "use POST, or GET for queries"
 	}
-	name, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if charset, ok := params["charset"]; err != nil || name != typeJSON || ok && !isUTF8(charset) {
+	if !isJSON(r.Header.Get("Content-Type")) {
 		return nil, http.StatusUnsupportedMediaType, "send the operation as Content-Type: application/json, in UTF-8"
 	}
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
@@ -116,6 +115,15 @@ func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawPar
 	}
 	_ = arrive.SetReadDeadline(time.Time{}) // or the server would take it for the client's leaving
 	return parsed(request.Parse(body))
+}
+
+func isJSON(contentType string) bool {
+	if contentType == typeJSON {
+		return true
+	}
+	name, params, err := mime.ParseMediaType(contentType)
+	charset, ok := params["charset"]
+	return err == nil && name == typeJSON && (!ok || isUTF8(charset))
 }
 
 // parsed is the operation, or the refusal of what is none.

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	chunkSize    = 128 // events of the log at a time
+	chunkSize    = 128      // events of the log at a time
+	chunkBytes   = 64 << 10 // and bytes: what a socket has no room for would be made for nothing, and live ones wait meanwhile
 	firstBackoff = 50 * time.Millisecond
 	maxBackoff   = 5 * time.Second
 )
@@ -75,7 +76,7 @@ func (l *Live) catchUp(m *member, from chat.Position, greeted bool) {
 		l.again(m, socket.Chunk{Through: int64(from)})
 		return
 	}
-	c := socket.Chunk{Through: int64(p.through), Final: p.final, End: p.end}
+	c, size := socket.Chunk{Through: int64(p.through), Final: p.final, End: p.end}, 0
 	for _, e := range p.events {
 		r := l.render(m.g, e.Event, e.closed, m.audience(l.cfg.RootType(e.Type)))
 		if r.unavailable {
@@ -85,9 +86,14 @@ func (l *Live) catchUp(m *member, from chat.Position, greeted bool) {
 		}
 		if r.frame != nil {
 			c.Frames = append(c.Frames, r.frame)
+			size += len(r.frame.Payload)
+		}
+		if size > chunkBytes {
+			c.Through, c.Final, c.End = int64(e.Position), false, false
+			break
 		}
 	}
-	if p.final && !greeted {
+	if c.Final && !greeted {
 		r := l.greeting(m, p.through)
 		if c.Greeting = r.frame; r.unavailable {
 			c.Final, c.End = false, false
@@ -153,7 +159,7 @@ const greetedFor = time.Second
 
 // greeting is the CaughtUp that ends a replay.
 func (l *Live) greeting(m *member, at chat.Position) *rendering {
-	e := &chat.Event{Type: chat.CaughtUp, Position: at, At: l.cfg.Now()}
+	e := &chat.Event{Type: chat.CaughtUp, Position: at, At: l.cfg.Now().UTC().Truncate(time.Microsecond)} // as the log has it
 	viewer := m.audience(l.cfg.RootType(e.Type))
 	if viewer == nil {
 		if last := m.g.greeted.Load(); last != nil && last.at == at && e.At.Sub(last.now) < greetedFor {

@@ -44,7 +44,8 @@ type Config struct {
 	PerEvent func(context.Context, *chat.Event) context.Context
 	// RootType is the object type an event is delivered as; by default its type in camel case (MessageAdded).
 	RootType func(chat.EventType) string
-	// CatchUps is how many listeners are served from the log at a time; 4 × GOMAXPROCS by default.
+	// CatchUps is how many listeners are served from the log at a time; 2 × GOMAXPROCS by default: those who are behind take
+	// what those who are not leave of the processors.
 	CatchUps int
 	// Memo is how many bytes of executed events are kept for others; 8 MiB by default.
 	Memo   int
@@ -108,7 +109,7 @@ type room struct {
 // New makes a registry; Start starts it.
 func New(cfg Config) *Live {
 	if cfg.CatchUps <= 0 {
-		cfg.CatchUps = 4 * runtime.GOMAXPROCS(0)
+		cfg.CatchUps = 2 * runtime.GOMAXPROCS(0)
 	}
 	if cfg.Memo <= 0 {
 		cfg.Memo = 8 << 20

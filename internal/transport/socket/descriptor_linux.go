@@ -15,6 +15,13 @@ type descriptor struct {
 	fd int        // -1: closed
 }
 
+// What the kernel takes of a peer that does not read (tcp(7), TCP_NOTSENT_LOWAT; the option's number is linux/tcp.h's): its
+// own bound is megabytes, which no limit of ours would know of.
+const (
+	tcpNotSentLowAt = 25
+	maxNotSent      = 128 << 10
+)
+
 // detach takes a connection from net; c is closed where that succeeds. false: c is no socket of the system's own (TLS), or
 // there are too many files.
 func (d *descriptor) detach(c net.Conn) bool {
@@ -32,6 +39,7 @@ func (d *descriptor) detach(c net.Conn) bool {
 	}
 	_ = c.Close()
 	d.fd = int(n)
+	_ = syscall.SetsockoptInt(d.fd, syscall.IPPROTO_TCP, tcpNotSentLowAt, maxNotSent)
 	return true
 }
 

@@ -4,6 +4,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,9 @@ import (
 
 // wanted says whether Accept asks for a stream of events at least as much as for JSON. Wildcards do not ask for one.
 func wanted(accept []string) bool {
+	if !slices.ContainsFunc(accept, func(s string) bool { return strings.Contains(strings.ToLower(s), "event-stream") }) {
+		return false
+	}
 	stream, other := 0.0, 0.0
 	for _, part := range strings.Split(strings.Join(accept, ","), ",") {
 		kind, params, err := mime.ParseMediaType(part)
