@@ -116,6 +116,17 @@ func threadCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// mostFiles is how many files can be open.
+func mostFiles() (int, error) {
+	var l unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l)
+	if err == nil && l.Max < 1<<17 { // root may
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1 << 17, Max: 1 << 17})
+		err = unix.Getrlimit(unix.RLIMIT_NOFILE, &l)
+	}
+	return int(min(l.Max, 1<<20)), err //nolint:gosec // bounded
+}
+
 // needFiles sees to it that n files can be open.
 func needFiles(n uint64) error {
 	var l unix.Rlimit

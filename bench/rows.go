@@ -297,8 +297,10 @@ func (b *bench) memory(ctx context.Context, name string, n int, rest time.Durati
 			l.close()
 		}
 	}()
-	if needFiles(uint64(n*len(all))+200) != nil {
-		n = 4000
+	if most, err := mostFiles(); err != nil {
+		return err
+	} else if n > (most-500)/len(all) {
+		n = (most - 500) / len(all)
 	}
 	fmt.Printf("  %d sockets a server\n", n)
 	for _, s := range all {

@@ -171,7 +171,12 @@ func (e *Engine) do(f func()) { e.tasks.Go(f) }
 // Ring wakes the shards after posts that did not.
 func (e *Engine) Ring() {
 	for _, sh := range e.shards {
-		sh.ring()
+		sh.mu.Lock()
+		idle := len(sh.cmds) == 0
+		sh.mu.Unlock()
+		if !idle {
+			sh.ring()
+		}
 	}
 }
 

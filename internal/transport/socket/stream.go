@@ -108,6 +108,7 @@ type Room struct {
 }
 
 type list struct {
+	n       atomic.Int32 // posted to be in it: a shard that has nobody is not woken for the room
 	streams []*Stream
 	dropped int
 }
@@ -116,24 +117,33 @@ type list struct {
 func (e *Engine) NewRoom() *Room { return &Room{lists: make([]list, len(e.shards))} }
 
 // Add puts a stream into the room, in order with what is pushed.
-func (r *Room) Add(s *Stream) { s.sock.sh.post(command{op: opAdd, room: r, to: s}) }
-
-// Remove takes a stream out of the room, in order with what is pushed.
-func (r *Room) Remove(s *Stream) { s.sock.sh.post(command{op: opRemove, room: r, to: s}) }
-
-// Drop is Remove for a stream that was cancelled: cheap in a large room.
-func (r *Room) Drop(s *Stream) { s.sock.sh.post(command{op: opDrop, room: r, to: s}) }
-
-// Push delivers a frame to everybody in the room. It does not wake the shards.
-func (e *Engine) Push(r *Room, f *Frame) {
-	for _, sh := range e.shards {
-		sh.post(command{op: opPush, room: r, frame: f})
-	}
+func (r *Room) Add(s *Stream) {
+	r.lists[s.sock.sh.i].n.Add(1)
+	s.sock.sh.post(command{op: opAdd, room: r, to: s})
 }
 
+// Remove takes a stream that was added out of the room, in order with what is pushed.
+func (r *Room) Remove(s *Stream) {
+	s.sock.sh.post(command{op: opRemove, room: r, to: s})
+	r.lists[s.sock.sh.i].n.Add(-1)
+}
+
+// Drop is Remove for a stream that was cancelled: cheap in a large room.
+func (r *Room) Drop(s *Stream) {
+	s.sock.sh.post(command{op: opDrop, room: r, to: s})
+	r.lists[s.sock.sh.i].n.Add(-1)
+}
+
+// Push delivers a frame to everybody in the room. It does not wake the shards.
+func (e *Engine) Push(r *Room, f *Frame) { e.post(command{op: opPush, room: r, frame: f}) }
+
 // Retreat makes everybody in the room fall back. It does not wake the shards.
-func (e *Engine) Retreat(r *Room) {
-	for _, sh := range e.shards {
-		sh.post(command{op: opRetreat, room: r})
+func (e *Engine) Retreat(r *Room) { e.post(command{op: opRetreat, room: r}) }
+
+func (e *Engine) post(c command) {
+	for i, sh := range e.shards {
+		if c.room.lists[i].n.Load() != 0 {
+			sh.post(c)
+		}
 	}
 }
