@@ -245,10 +245,10 @@ func TestUnavailableIsRetriedAndNeverDelivered(t *testing.T) {
 	c := s.connect(token(1, 1))
 	c.sub("1", messageQuery, "c", conv(1))
 	s.unavailable.Store(3)
+	s.log.fail.Store(1)
 	for i := range 5 {
 		s.say(1, fmt.Sprint(i))
 	}
-	s.log.fail.Store(1)
 	for i := range 5 {
 		if g := c.get(); !strings.Contains(g, fmt.Sprintf(`"body":"%d"`, i)) {
 			t.Fatal(g)
