@@ -213,15 +213,18 @@ func (sh *shard) carryOut(c *command) {
 func (l *list) change(o op, s *Stream) {
 	switch o {
 	case opAdd:
-		if !s.gone.Load() {
-			l.streams = append(l.streams, s)
+		if s.gone.Load() {
+			l.n.Add(-1)
+			return
 		}
+		l.streams = append(l.streams, s)
 	case opRemove:
 		for i := len(l.streams) - 1; i >= 0; i-- {
 			if l.streams[i] == s {
 				n := len(l.streams) - 1
 				l.streams[i], l.streams[n] = l.streams[n], nil
 				l.streams = l.streams[:n]
+				l.n.Add(-1)
 				return
 			}
 		}
@@ -236,6 +239,7 @@ func (l *list) change(o op, s *Stream) {
 				kept = append(kept, s)
 			}
 		}
+		l.n.Add(int32(len(kept) - len(l.streams))) //nolint:gosec // streams in one room
 		clear(l.streams[len(kept):])
 		l.streams = kept
 	}

@@ -45,8 +45,7 @@ func newStream(s *socket.Socket, id string, f socket.Framing, o socket.Owner) *s
 	return st
 }
 
-// open makes a socket of a real connection, and returns its other end.
-func open(t *testing.T, cfg socket.Config) (*socket.Socket, *handler, net.Conn) {
+func start(t *testing.T, cfg socket.Config) *socket.Engine {
 	t.Helper()
 	cfg.Shards, cfg.Tick, cfg.Linger = 1, 10*time.Millisecond, 100*time.Millisecond
 	e := socket.New(cfg)
@@ -54,6 +53,12 @@ func open(t *testing.T, cfg socket.Config) (*socket.Socket, *handler, net.Conn) 
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Stop)
+	return e
+}
+
+// open makes a socket of a real connection, and returns its other end.
+func open(t *testing.T, e *socket.Engine) (*socket.Socket, *handler, net.Conn) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +85,7 @@ func open(t *testing.T, cfg socket.Config) (*socket.Socket, *handler, net.Conn) 
 // A revocation that finds a close still queued takes its place: the socket closes, and says why.
 func TestRevokeOvertakesClose(t *testing.T) {
 	t.Parallel()
-	s, h, peer := open(t, socket.Config{})
+	s, h, peer := open(t, start(t, socket.Config{}))
 	f := plain{make(chan struct{}), make(chan struct{})}
 	newStream(s, "", f, owner{}).Reply([]byte("wait"))
 	<-f.entered
@@ -98,7 +103,7 @@ func TestRevokeOvertakesClose(t *testing.T) {
 // One answer may be larger than what may be queued: a peer that reads gets it, whatever is said meanwhile.
 func TestLargeReply(t *testing.T) {
 	t.Parallel()
-	s, _, peer := open(t, socket.Config{MaxQueued: 1 << 10})
+	s, _, peer := open(t, start(t, socket.Config{MaxQueued: 1 << 10}))
 	large := bytes.Repeat([]byte("x"), 8<<20)
 	want := len(large) + len("complete") + len("ping")
 	st := newStream(s, "", plain{}, owner{})
@@ -124,7 +129,7 @@ func TestReplyFlood(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, h, _ := open(t, socket.Config{MaxQueued: 1 << 10})
+			s, h, _ := open(t, start(t, socket.Config{MaxQueued: 1 << 10}))
 			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
 				flood(s)
 				select {
@@ -135,5 +140,25 @@ func TestReplyFlood(t *testing.T) {
 			}
 			t.Error("still open")
 		})
+	}
+}
+
+// One who leaves before being let in is not taken for another who is there.
+func TestDropBeforeAdd(t *testing.T) {
+	t.Parallel()
+	e := start(t, socket.Config{})
+	s, _, peer := open(t, e)
+	room, stays, leaves := e.NewRoom(), newStream(s, "", plain{}, owner{}), newStream(s, "", plain{}, owner{})
+	stays.Hold()
+	stays.Catch(socket.Chunk{Final: true})
+	room.Add(stays)
+	leaves.Cancel()
+	room.Drop(leaves)
+	e.Push(room, &socket.Frame{Pos: 1, Payload: []byte("event")})
+	room.Add(leaves)
+	e.Ring()
+	got := make([]byte, len("event"))
+	if n, err := io.ReadFull(peer, got); err != nil {
+		t.Fatalf("%q %v", got[:n], err)
 	}
 }

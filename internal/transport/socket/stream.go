@@ -108,7 +108,7 @@ type Room struct {
 }
 
 type list struct {
-	n       atomic.Int32 // posted to be in it: a shard that has nobody is not woken for the room
+	n       atomic.Int32 // in it, or posted to be, and never fewer: a shard that has nobody is not told of what is pushed
 	streams []*Stream
 	dropped int
 }
@@ -122,17 +122,11 @@ func (r *Room) Add(s *Stream) {
 	s.sock.sh.post(command{op: opAdd, room: r, to: s})
 }
 
-// Remove takes a stream that was added out of the room, in order with what is pushed.
-func (r *Room) Remove(s *Stream) {
-	s.sock.sh.post(command{op: opRemove, room: r, to: s})
-	r.lists[s.sock.sh.i].n.Add(-1)
-}
+// Remove takes a stream out of the room, in order with what is pushed.
+func (r *Room) Remove(s *Stream) { s.sock.sh.post(command{op: opRemove, room: r, to: s}) }
 
-// Drop is Remove for a stream that was cancelled: cheap in a large room.
-func (r *Room) Drop(s *Stream) {
-	s.sock.sh.post(command{op: opDrop, room: r, to: s})
-	r.lists[s.sock.sh.i].n.Add(-1)
-}
+// Drop is Remove for a stream that was cancelled: cheap in a large room. It may come before the Add.
+func (r *Room) Drop(s *Stream) { s.sock.sh.post(command{op: opDrop, room: r, to: s}) }
 
 // Push delivers a frame to everybody in the room. It does not wake the shards.
 func (e *Engine) Push(r *Room, f *Frame) { e.post(command{op: opPush, room: r, frame: f}) }
