@@ -119,8 +119,6 @@ func (d *descriptor) close() {
 	d.use(func(fd int) {
 		_ = syscall.Shutdown(fd, syscall.SHUT_RDWR)
 		_ = syscall.Close(fd)
+		d.fd = -1 // before anybody else gets the lock: the number may be another connection's already
 	})
-	d.mu.Lock()
-	d.fd = -1
-	d.mu.Unlock()
 }
