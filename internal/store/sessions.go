@@ -97,11 +97,10 @@ func (tx *Tx) endSessions(which string, args ...any) ([]chat.Session, error) {
 	return l, err
 }
 
-const trimSessionsSQL = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at < ? OR expires_at < ? LIMIT ?)"
-
 // TrimSessions deletes up to max sessions that were ended or have expired before a time, and says how many.
 func (s *Store) TrimSessions(ctx context.Context, before time.Time, max int) (int64, error) {
 	t := s.at(Micros(before))
-	n, err := exec(s.write.WithContext(ctx), trimSessionsSQL, t, t, max)
+	n, err := exec(s.write.WithContext(ctx), `DELETE FROM sessions WHERE id IN (SELECT id FROM (SELECT id FROM sessions WHERE ended_at < ? LIMIT ?) a
+		UNION SELECT id FROM (SELECT id FROM sessions WHERE expires_at < ? LIMIT ?) b LIMIT ?)`, t, max, t, max, max)
 	return n, translate(err)
 }

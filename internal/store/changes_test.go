@@ -1,0 +1,167 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/store"
+	"github.com/parley-chat/parley/internal/testkit"
+)
+
+// change is a method of a transaction, or of the store, that changes something or reads what is about to change.
+type change struct {
+	sorts string // why its plan may sort, if it may
+	make  func(tx *store.Tx) error
+}
+
+// changes are the transaction's own methods, by name.
+func changes() map[string]change {
+	me, other, room := nth(chat.KindUser, 1), nth(chat.KindUser, 7), nth(chat.KindConversation, 1)
+	a, b, session := nth(chat.KindUser, 2500), nth(chat.KindUser, 2600), nth(chat.KindSession, 1)
+	request := chat.FriendRequest{ID: chat.NewID(chat.KindFriendRequest), From: a, To: b, Status: chat.RequestPending, CreatedAt: time.Unix(1700000000, 0)}
+	group := chat.Conversation{ID: chat.NewID(chat.KindConversation), Kind: chat.Group, CreatedAt: request.CreatedAt, UpdatedAt: request.CreatedAt}
+	user := chat.User{ID: chat.NewID(chat.KindUser), Username: "newcomer", CreatedAt: request.CreatedAt}
+	return map[string]change{
+		"Emit": {make: func(tx *store.Tx) error {
+			for _, e := range []chat.EventType{chat.ConversationCreated, chat.MemberAdded, chat.MemberRemoved, chat.MemberLeft, chat.ConversationDeleted} {
+				tx.Emit(chat.Event{Type: e, Subject: other}, chat.ConversationTopic(room))
+			}
+			return nil
+		}},
+
+		"LockUser": {make: func(tx *store.Tx) error { _, _, err := tx.LockUser(me); return err }},
+		"LockUsers": {"the users that are given", func(tx *store.Tx) error {
+			_, err := tx.LockUsers(me, other)
+			return err
+		}},
+		"InsertUser":      {make: func(tx *store.Tx) error { _, err := tx.InsertUser(user, "-"); return err }},
+		"UpdateProfile":   {make: func(tx *store.Tx) error { return tx.UpdateProfile(chat.User{ID: me}) }},
+		"SetPasswordHash": {make: func(tx *store.Tx) error { return tx.SetPasswordHash(me, "-") }},
+
+		"PendingRequest":       {make: func(tx *store.Tx) error { return absent(tx.PendingRequest(a, b)) }},
+		"CountPendingRequests": {make: func(tx *store.Tx) error { _, err := tx.CountPendingRequests(me, 100); return err }},
+		"InsertRequest":        {make: func(tx *store.Tx) error { return tx.InsertRequest(request) }},
+		"AnswerRequest":        {make: func(tx *store.Tx) error { return tx.AnswerRequest(request) }},
+		"CountFriends":         {make: func(tx *store.Tx) error { _, err := tx.CountFriends(me, 100); return err }},
+		"InsertFriendship": {make: func(tx *store.Tx) error {
+			return tx.InsertFriendship(chat.Friendship{Of: nth(chat.KindUser, 2), User: nth(chat.KindUser, 3), Since: request.CreatedAt, Conversation: room})
+		}},
+		"DeleteFriendship": {make: func(tx *store.Tx) error { return tx.DeleteFriendship(me, other) }},
+		"Blocked":          {make: func(tx *store.Tx) error { _, err := tx.Blocked(a, b); return err }},
+		"InsertBlock":      {make: func(tx *store.Tx) error { _, err := tx.InsertBlock(a, b); return err }},
+		"DeleteBlock":      {make: func(tx *store.Tx) error { _, err := tx.DeleteBlock(a, b); return err }},
+
+		"InsertSession": {make: func(tx *store.Tx) error {
+			at := request.CreatedAt
+			return tx.InsertSession(chat.Session{ID: chat.NewID(chat.KindSession), User: me, CreatedAt: at, LastUsedAt: at, ExpiresAt: at})
+		}},
+		"RotateSession":    {make: func(tx *store.Tx) error { return absent(tx.RotateSession(session, 1, tx.Now)) }},
+		"IsLive":           {make: func(tx *store.Tx) error { _, err := tx.IsLive(me, session); return err }},
+		"EndSession":       {make: func(tx *store.Tx) error { _, err := tx.EndSession(me, session); return err }},
+		"EndReusedSession": {make: func(tx *store.Tx) error { _, err := tx.EndReusedSession(session, 1); return err }},
+		"EndOtherSessions": {make: func(tx *store.Tx) error { _, err := tx.EndOtherSessions(me, session); return err }},
+		"EndSurplusSessions": {"one user's sessions", func(tx *store.Tx) error {
+			_, err := tx.EndSurplusSessions(me, 1)
+			return err
+		}},
+
+		"LockConversation":   {make: func(tx *store.Tx) error { _, err := tx.LockConversation(room); return err }},
+		"InsertConversation": {make: func(tx *store.Tx) error { return tx.InsertConversation(group) }},
+		"InsertDirect":       {make: func(tx *store.Tx) error { return tx.InsertDirect(a, b, room) }},
+		"UpdateConversation": {make: func(tx *store.Tx) error { return tx.UpdateConversation(chat.Conversation{ID: room}) }},
+		"DeleteConversation": {make: func(tx *store.Tx) error { return tx.DeleteConversation(room) }},
+		"MembersAmong":       {make: func(tx *store.Tx) error { _, err := tx.MembersAmong(room, []chat.ID{a, b}); return err }},
+		"Successor": {"the members of one conversation", func(tx *store.Tx) error {
+			_, err := tx.Successor(room, me)
+			return err
+		}},
+		"InsertMembers": {make: func(tx *store.Tx) error {
+			if err := tx.InsertConversation(group); err != nil {
+				return err
+			}
+			return tx.InsertMembers([]chat.Member{{Conversation: group.ID, User: me, Role: chat.RoleMember, JoinedAt: tx.Now}})
+		}},
+		"EndMembership": {make: func(tx *store.Tx) error { return tx.EndMembership(room, me) }},
+		"SetRole":       {make: func(tx *store.Tx) error { return tx.SetRole(room, me, chat.RoleAdmin) }},
+	}
+}
+
+func absent[T any](_ T, err error) error {
+	if errors.Is(err, chat.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func TestChangesAreAllThere(t *testing.T) {
+	t.Parallel()
+	known := changes()
+	for m := range reflect.TypeFor[*store.Tx]().Methods() {
+		if m.Type.NumIn() > 1 && m.Type.In(1) == reflect.TypeFor[context.Context]() {
+			continue // one of readings
+		}
+		if _, ok := known[m.Name]; !ok {
+			t.Errorf("%s is not among changes, whose plans are looked at", m.Name)
+		}
+	}
+}
+
+// No change reads a table from end to end, and what every node trims each minute neither. (Trim walks along the log from its
+// beginning, and takes what it finds.)
+func TestChangesGoByAnIndex(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		testkit.MustOpenStore(t, url)
+		mustFill(t, url, crowd...)
+		s, x := mustTrace(t, url)
+		explain := explainPostgres
+		if strings.HasPrefix(url, "sqlite:") {
+			db := mustConnectSQLite(t, url)
+			explain = func(t *testing.T, _ *store.Store, q *statement) []problem { return explainSQLite(t, db, q) }
+		}
+		look := func(name, sorts string, f func() error) {
+			made := x.of(func() {
+				if err := f(); err != nil {
+					t.Fatal(name, err)
+				}
+			})
+			if len(made) == 0 {
+				t.Error(name, "made no statement")
+			}
+			for _, q := range made {
+				for _, p := range explain(t, s, q) {
+					if sorts == "" || p.what != sort {
+						t.Errorf("%s: %s\n%s\n%s", name, p.what, q.sql, p.plan)
+					}
+				}
+			}
+		}
+		ctx, now, undo := t.Context(), time.Unix(1700002000, 0), errors.New("undo")
+		for _, analyze := range []bool{false, true} {
+			if analyze {
+				mustFill(t, url, "ANALYZE")
+			}
+			for name, c := range changes() {
+				look(name, c.sorts, func() error {
+					_, err := s.Write(ctx, nth(chat.KindUser, 1), func(tx *store.Tx) error {
+						if err := c.make(tx); err != nil || name == "Emit" {
+							return err
+						}
+						return undo
+					})
+					if errors.Is(err, undo) {
+						return nil
+					}
+					return err
+				})
+			}
+			look("SetLastSeen", "the users that are given", func() error { return s.SetLastSeen(ctx, several(chat.KindUser, 2, 40), now) })
+			look("TrimSessions", "what is trimmed", func() error { _, err := s.TrimSessions(ctx, time.Unix(1600000000, 0), 100); return err })
+		}
+	})
+}
