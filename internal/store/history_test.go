@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/store"
 	"github.com/parley-chat/parley/internal/testkit"
@@ -125,22 +127,27 @@ func mustAnalyze(t *testing.T, s *store.Store, q *statement) node {
 	if err != nil || len(name) != 1 {
 		t.Fatal(q.sql, name, err)
 	}
-	args := make([]string, len(q.args))
-	for i, a := range q.args {
+	var args []string
+	for _, a := range q.args {
 		switch a := a.(type) {
+		case pgx.QueryResultFormatsByOID: // database/sql's
 		case [16]byte:
-			args[i] = fmt.Sprintf("'%x'", a)
+			args = append(args, fmt.Sprintf("'%x'", a))
 		case [][16]byte:
 			ids := make([]string, len(a))
 			for i, id := range a {
 				ids[i] = fmt.Sprintf("%x", id)
 			}
-			args[i] = "'{" + strings.Join(ids, ",") + "}'"
+			args = append(args, "'{"+strings.Join(ids, ",")+"}'")
 		default:
-			args[i] = fmt.Sprint(a)
+			args = append(args, fmt.Sprint(a))
 		}
 	}
-	plan, err := s.Texts(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE "`+name[0]+`" (`+strings.Join(args, ", ")+")")
+	execute := `EXECUTE "` + name[0] + `"`
+	if len(args) > 0 {
+		execute += " (" + strings.Join(args, ", ") + ")"
+	}
+	plan, err := s.Texts(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+execute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,6 +95,9 @@ func gormConfig(log *slog.Logger) *gorm.Config {
 	return &gorm.Config{Logger: statementLog(log), SkipDefaultTransaction: true, DisableAutomaticPing: true}
 }
 
+// wholeTables are PostgreSQL's ways to read much at once.
+var wholeTables = []string{"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"}
+
 func (s *Store) openPostgres(ctx context.Context, c Config) error {
 	pc, err := pgxpool.ParseConfig(c.URL)
 	if err != nil {
@@ -106,7 +109,7 @@ func (s *Store) openPostgres(ctx context.Context, c Config) error {
 	// One generic plan for each statement, whatever it is run with, and by index whatever the statistics say: the tables
 	// may have been empty when it was made, and a conversation may be a thousand times as long as the next. A bitmap would
 	// be sorted, however long it is. No JIT, which what costs "more than anything" would wake.
-	for _, k := range []string{"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"} {
+	for _, k := range append([]string{"jit"}, wholeTables...) {
 		pc.ConnConfig.RuntimeParams[k] = "off"
 	}
 	pc.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
