@@ -136,7 +136,23 @@ func (s *Store) Events(ctx context.Context, after chat.Position, limit int) ([]*
 }
 
 // EventsOf reads up to limit events with after < position ≤ through of the given topics, in order.
-func (s *Store) EventsOf(ctx context.Context, topics []chat.ID, after, through chat.Position, limit int) ([]*chat.Event, error) {
+func (s *Store) EventsOf(ctx context.Context, topics []chat.ID, after, through chat.Position, limit int) (l []*chat.Event, err error) {
+	// Of many topics not far at once: where much happens in each, all but limit of what they give would be read for nothing.
+	for step := chat.Position(8 * limit); len(l) < limit && after < through; step *= 16 {
+		to := through
+		if len(topics) > 16 && step < through-after {
+			to = after + step
+		}
+		more, err := s.eventsOf(ctx, topics, after, to, limit-len(l))
+		if err != nil {
+			return nil, err
+		}
+		l, after = append(l, more...), to
+	}
+	return l, nil
+}
+
+func (s *Store) eventsOf(ctx context.Context, topics []chat.ID, after, through chat.Position, limit int) ([]*chat.Event, error) {
 	// The next events of each topic, merged: by one range of the whole log, a viewer of quiet conversations would read what
 	// everybody else has said.
 	q := "SELECT e.* FROM unnest(?::uuid[]) AS t(id), LATERAL (SELECT " + eventColumns + ` FROM events
