@@ -2,6 +2,8 @@ package feed
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -52,7 +54,9 @@ func (g *gather[Q, A]) run() {
 	for {
 		g.mu.Lock()
 		now := g.waiting[:min(len(g.waiting), gatherMax)]
-		g.waiting = g.waiting[len(now):]
+		if g.waiting = g.waiting[len(now):]; len(g.waiting) == 0 {
+			g.waiting = nil // the array holds on to everybody who was answered
+		}
 		g.busy = len(now) > 0
 		g.mu.Unlock()
 		if len(now) == 0 {
@@ -69,11 +73,21 @@ func (g *gather[Q, A]) answer(xs []*question[Q, A]) {
 	for i, x := range xs {
 		qs[i] = x.q
 	}
-	as, err := g.ask(ctx, qs...)
+	as, err := g.recovered(ctx, qs)
 	for i, x := range xs {
 		if x.err = err; err == nil {
 			x.a = as[i]
 		}
 		close(x.done)
 	}
+}
+
+// recovered is ask. Who asks would survive a panic of their own; nobody would survive one here.
+func (g *gather[Q, A]) recovered(ctx context.Context, qs []Q) (as []A, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return g.ask(ctx, qs...)
 }

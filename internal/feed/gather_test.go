@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -48,8 +49,20 @@ func TestGather(t *testing.T) {
 		release <- nil // of who did not wait
 		wg.Wait()
 		synctest.Wait()
-		if len(sizes) != 3 || sizes[0] != 1 || sizes[1] != gatherMax || sizes[2] != 1 || g.busy {
+		if len(sizes) != 3 || sizes[0] != 1 || sizes[1] != gatherMax || sizes[2] != 1 || g.busy || g.waiting != nil {
 			t.Error(sizes, g.busy)
 		}
 	})
+}
+
+// A panic is an error of those who asked, and the next are answered.
+func TestGatherPanics(t *testing.T) {
+	t.Parallel()
+	g := gather[int, int]{ask: func(_ context.Context, qs ...int) ([]int, error) { return []int{10 / qs[0]}, nil }}
+	if _, err := g.get(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "divide") {
+		t.Error(err)
+	}
+	if a, err := g.get(t.Context(), 5); err != nil || a != 2 {
+		t.Error(a, err)
+	}
 }
