@@ -7,9 +7,11 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -54,21 +56,64 @@ func PostgresURL(tb testing.TB, key string, migrate func(url string) error) stri
 
 // sharedCluster is the server that all tests of this process use, started by the first that asks.
 var sharedCluster = sync.OnceValues(func() (*cluster, error) {
-	admin := os.Getenv("TEST_DATABASE_URL")
-	if admin == "" {
-		var err error
-		if admin, err = startServer(); err != nil {
-			return nil, err
-		}
+	if admin := os.Getenv("TEST_DATABASE_URL"); admin != "" {
+		return newCluster(admin)
 	}
-	return newCluster(admin)
+	s, err := startServer(throwaway)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newCluster(s.admin())
+	if err == nil {
+		c.server = s
+	}
+	return c, err
 })
+
+// Postgres is a server for one test alone, which may kill it. It keeps what it has acknowledged.
+type Postgres struct {
+	URL    string // of an empty database; the same after each start
+	tb     testing.TB
+	server *server
+}
+
+// MustStartPostgres starts a server and removes it with the test.
+func MustStartPostgres(tb testing.TB, settings ...string) *Postgres {
+	tb.Helper()
+	s, err := startServer(durable(settings))
+	if err != nil {
+		tb.Fatalf("testkit: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := s.remove(); err != nil {
+			tb.Errorf("testkit: %v", err)
+		}
+	})
+	return &Postgres{s.admin(), tb, s}
+}
+
+// Kill ends the server with SIGKILL, which its sessions learn from its absence, or with SIGQUIT, which they are told of.
+func (p *Postgres) Kill(sig syscall.Signal) { p.server.kill(sig) }
+
+// MustStart starts the server again, on the same address and data.
+func (p *Postgres) MustStart(settings ...string) {
+	p.tb.Helper()
+	if err := p.server.start(durable(settings)); err != nil {
+		p.tb.Fatalf("testkit: %v", err)
+	}
+}
+
+// durable are the settings of a server for tests that keeps its promises; what is asked for comes last.
+func durable(settings []string) []string {
+	return slices.Concat(throwaway, []string{"fsync=on", "synchronous_commit=on", "full_page_writes=on"}, settings)
+}
 
 // cluster is a PostgreSQL server in which this process makes databases named parley_test_<owner>_<n>.
 type cluster struct {
 	admin    *url.URL
 	owner    int32
 	strategy string
+	server   *server // nil if it is not ours
 
 	mu        sync.Mutex // guards what follows
 	databases int

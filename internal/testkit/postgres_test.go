@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -104,5 +105,28 @@ func TestServerEndsWithItsProcess(t *testing.T) {
 			t.Fatalf("%s is still there", dir)
 		}
 		time.Sleep(10 * time.Millisecond) // polls another process
+	}
+}
+
+// A server of one's own can be killed, and comes back with what it had acknowledged.
+func TestPostgresIsKilledAndStartedAgain(t *testing.T) {
+	t.Parallel()
+	p := testkit.MustStartPostgres(t)
+	if _, err := connect(t, p.URL).Exec(t.Context(), "CREATE TABLE thing AS SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	for i, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGQUIT} {
+		p.Kill(sig)
+		if _, err := pgx.Connect(t.Context(), p.URL); err == nil {
+			t.Fatalf("%v: it is still there", sig)
+		}
+		p.MustStart()
+		conn := connect(t, p.URL)
+		if n := count(t, conn); n != i+1 {
+			t.Errorf("%v: %d rows, want %d", sig, n, i+1)
+		}
+		if _, err := conn.Exec(t.Context(), "INSERT INTO thing VALUES (1)"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -37,12 +40,11 @@ var binaryFolders = []string{
 	"/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin", "/Applications/Postgres.app/Contents/Versions/*/bin",
 }
 
-// startServer starts a PostgreSQL server that only this process can find and that keeps nothing: its data goes with
-// it. It returns the address of the server's maintenance database.
-func startServer() (string, error) {
+// startServer starts a PostgreSQL server that only this process can find and that keeps nothing: its data goes with it.
+func startServer(settings []string) (*server, error) {
 	bin, err := findBinaries()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	base := os.TempDir()
 	if os.Getuid() == 0 || len(base) > 40 {
@@ -51,17 +53,20 @@ func startServer() (string, error) {
 	sweepServers(base)
 	dir, err := os.MkdirTemp(base, serverDirs)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	as, err := unprivileged(dir)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	s := server{bin: bin, dir: dir, data: filepath.Join(dir, "data"), as: as}
-	if err := s.start(); err != nil {
-		return "", fmt.Errorf("start PostgreSQL of %s in %s: %w", bin, dir, err)
+	s := &server{bin: bin, dir: dir, data: filepath.Join(dir, "data"), as: as}
+	if err = s.init(); err == nil {
+		err = s.start(settings)
 	}
-	return "postgres://postgres@/postgres?" + url.Values{"host": {dir}}.Encode(), nil
+	if err != nil {
+		return nil, fmt.Errorf("start PostgreSQL of %s in %s: %w", bin, dir, err)
+	}
+	return s, nil
 }
 
 // findBinaries returns the folder of initdb, pg_ctl and postgres.
@@ -117,56 +122,122 @@ func unprivileged(dir string) (*syscall.SysProcAttr, error) {
 type server struct {
 	bin, dir, data string
 	as             *syscall.SysProcAttr
+	main           *exec.Cmd // the postmaster, as it was started last
+	janitor        *exec.Cmd
+	// Held open until the end: a file that nothing refers to is closed by the collector.
+	owner, alive *os.File
 }
 
-func (s server) start() error {
+// admin is the address of the maintenance database.
+func (s *server) admin() string {
+	return "postgres://postgres@/postgres?" + url.Values{"host": {s.dir}}.Encode()
+}
+
+func (s *server) init() error {
 	if err := s.own(); err != nil {
 		return err
 	}
-	if err := s.run("initdb", "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C",
-		"--wal-segsize=1", "--no-sync", "--no-instructions"); err != nil {
+	return s.run("initdb", "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C",
+		"--wal-segsize=1", "--no-sync", "--no-instructions")
+}
+
+const startTimeout = 30 * time.Second
+
+// start starts the server and waits until it answers. It is a child of this process, so that nothing is left of one that
+// was killed: the next would take a process that nobody has waited for to be alive.
+func (s *server) start(settings []string) error {
+	name := filepath.Join(s.dir, "log")
+	log, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
 		return err
 	}
-	log := filepath.Join(s.dir, "log")
-	if err := s.run("pg_ctl", "start", "-w", "-s", "-D", s.data, "-l", log, "-o", "-k "+s.dir+" -c "+
-		strings.Join(throwaway, " -c ")); err != nil {
-		said, _ := os.ReadFile(log)
-		return fmt.Errorf("%w\n%s", err, said)
+	defer log.Close()
+	for end := time.Now().Add(startTimeout); ; {
+		args := []string{"-D", s.data, "-k", s.dir}
+		for _, x := range settings {
+			args = append(args, "-c", x)
+		}
+		s.main = s.command(filepath.Join(s.bin, "postgres"), args...)
+		s.main.Stdout, s.main.Stderr = log, log
+		if err := s.main.Start(); err != nil {
+			return err
+		}
+		if err = s.ready(end); err == nil {
+			return nil
+		}
+		_ = s.main.Process.Kill()
+		_ = s.main.Wait()
+		if time.Now().After(end) {
+			said, _ := os.ReadFile(name)
+			return fmt.Errorf("%w\n%s", err, said)
+		}
 	}
-	return nil
+}
+
+// ready waits until the server answers. One that was killed may have left processes that keep the next from starting for a
+// moment: what has ended is started again.
+func (s *server) ready(end time.Time) error {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		conn, err := pgx.Connect(ctx, s.admin())
+		if err == nil {
+			err = conn.Close(ctx)
+			cancel()
+			return err
+		}
+		cancel()
+		if time.Now().After(end) || s.ended() {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// ended says, without waiting, that the server has ended.
+func (s *server) ended() bool {
+	pid, err := syscall.Wait4(s.main.Process.Pid, nil, syscall.WNOHANG, nil)
+	return err != nil || pid != 0
+}
+
+// kill ends the server and waits for its end.
+func (s *server) kill(sig syscall.Signal) {
+	_ = s.main.Process.Signal(sig)
+	_ = s.main.Wait()
+}
+
+// remove stops the server and removes all of it.
+func (s *server) remove() error {
+	s.kill(syscall.SIGQUIT)
+	return errors.Join(s.alive.Close(), s.janitor.Wait(), s.owner.Close())
 }
 
 // own marks dir as used by this process, and leaves a shell behind that waits for the end of this process (the end of
 // its standard input), and then stops the server and removes dir.
-func (s server) own() error {
-	f, err := os.Create(filepath.Join(s.dir, ownerFile))
-	if err != nil {
+func (s *server) own() (err error) {
+	if s.owner, err = os.Create(filepath.Join(s.dir, ownerFile)); err != nil {
 		return err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+	if err := syscall.Flock(int(s.owner.Fd()), syscall.LOCK_EX); err != nil {
 		return err
 	}
 	ended, alive, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	keep = append(keep, f, alive)
-	janitor := s.command("/bin/sh", "-c", `cat >/dev/null; "$0/pg_ctl" stop -s -D "$1/data" -m immediate; rm -rf "$1"`, s.bin, s.dir)
-	janitor.Stdin = ended
-	return errors.Join(janitor.Start(), ended.Close())
+	s.alive = alive
+	s.janitor = s.command("/bin/sh", "-c", `cat >/dev/null; "$0/pg_ctl" stop -s -D "$1/data" -m immediate 2>/dev/null; rm -rf "$1"`, s.bin, s.dir)
+	s.janitor.Stdin = ended
+	return errors.Join(s.janitor.Start(), ended.Close())
 }
 
-// keep holds what must stay open until the process ends: a file that nothing refers to is closed by the collector.
-var keep []*os.File
-
-func (s server) command(name string, args ...string) *exec.Cmd {
+func (s *server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir, cmd.SysProcAttr = "/", s.as
 	cmd.Env = []string{"PATH=" + s.bin + ":/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
 	return cmd
 }
 
-func (s server) run(program string, args ...string) error {
+func (s *server) run(program string, args ...string) error {
 	out, err := s.command(filepath.Join(s.bin, program), args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", program, err, out)
