@@ -26,6 +26,7 @@
 //
 // # Locks
 //
-// Engine.mu and shard.mu are leaves: nothing is called while they are held. Owner.Ended is called by a shard and must not
+// Engine.mu, shard.mu, wheel.mu and poller.mu are leaves: nothing is called while they are held. descriptor.mu is held
+// during a system call that does not wait, and is taken before poller.mu. Owner.Ended is called by a shard and must not
 // wait for one.
 package socket

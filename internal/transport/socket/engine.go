@@ -2,6 +2,7 @@ package socket
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -78,10 +79,14 @@ func (e *Engine) Start(context.Context) error {
 	if e.running || e.stopped {
 		return nil
 	}
-	e.running = true
 	if !e.cfg.NoPoll {
-		e.poller = newPoller()
+		p, err := newPoller()
+		if err != nil {
+			return fmt.Errorf("watch sockets: %w", err)
+		}
+		e.poller = p
 	}
+	e.running = true
 	for _, sh := range e.shards {
 		e.loops.Go(sh.run)
 	}

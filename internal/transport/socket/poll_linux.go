@@ -25,21 +25,21 @@ type poller struct {
 
 const readable = syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
 
-func newPoller() *poller {
+func newPoller() (*poller, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	if syscall.SetNonblock(fd, true) != nil {
+	if err = syscall.SetNonblock(fd, true); err != nil {
 		_ = syscall.Close(fd)
-		return nil
+		return nil, err
 	}
 	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), epfd: fd, work: make(chan *Socket), quit: make(chan struct{})}
 	if p.ep, err = p.file.SyscallConn(); err != nil {
 		_ = p.file.Close()
-		return nil
+		return nil, err
 	}
-	return p
+	return p, nil
 }
 
 func (p *poller) stop() {
@@ -47,7 +47,7 @@ func (p *poller) stop() {
 	close(p.quit)
 }
 
-// add watches a socket; false: it needs a goroutine of its own.
+// add watches a socket; false: it was closed meanwhile, or the system has no room for it.
 func (p *poller) add(s *Socket) bool {
 	err := net.ErrClosed
 	s.d.use(func(fd int) {
@@ -140,9 +140,8 @@ func (p *poller) serve(s *Socket) {
 			s.input((*b)[:n])
 		}
 	}
-	s.d.use(func(fd int) {
-		if p.arm(fd, s.gen, syscall.EPOLL_CTL_MOD) != nil {
-			s.Kill()
-		}
-	})
+	err := net.ErrClosed
+	if s.d.use(func(fd int) { err = p.arm(fd, s.gen, syscall.EPOLL_CTL_MOD) }); err != nil {
+		s.Kill()
+	}
 }

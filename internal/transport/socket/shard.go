@@ -124,7 +124,7 @@ func (sh *shard) run() {
 		}
 		sh.dirty = sh.dirty[:0]
 		clear(sh.prev)
-		sh.prev = sh.prev[:0]
+		sh.prev, sh.one = sh.prev[:0], [1]item{}
 		if cap(sh.buf) > 1<<20 {
 			sh.buf = nil
 		}

@@ -67,7 +67,7 @@ func (s *Socket) Open(h Handler) bool {
 		return false
 	case s.conn != nil:
 		e.do(s.readLoop)
-	case e.poller == nil || !e.poller.add(s):
+	case !e.poller.add(s):
 		s.Kill()
 	}
 	return true

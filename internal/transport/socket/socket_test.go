@@ -56,29 +56,35 @@ func start(t *testing.T, cfg socket.Config) *socket.Engine {
 	return e
 }
 
-// open makes a socket of a real connection, and returns its other end.
-func open(t *testing.T, e *socket.Engine) (*socket.Socket, *handler, net.Conn) {
+// pair is a real connection.
+func pair(t *testing.T) (ours, theirs net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	theirs, err := net.Dial("tcp", l.Addr().String())
+	theirs, err = net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = theirs.Close() })
-	ours, err := l.Accept()
-	if err != nil {
+	if ours, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
+	_ = theirs.SetDeadline(time.Now().Add(10 * time.Second))
+	return ours, theirs
+}
+
+// open makes a socket of a connection, and returns its other end.
+func open(t *testing.T, e *socket.Engine) (*socket.Socket, *handler, net.Conn) {
+	t.Helper()
+	ours, theirs := pair(t)
 	s, h := &socket.Socket{}, &handler{make(chan struct{})}
 	s.Init(e, ours)
 	if !s.Open(h) {
 		t.Fatal("not open")
 	}
-	_ = theirs.SetDeadline(time.Now().Add(10 * time.Second))
 	return s, h, theirs
 }
 
