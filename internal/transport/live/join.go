@@ -323,6 +323,7 @@ func (l *Live) leave(m *member) {
 	default:
 		delete(l.viewers, m.viewer.User)
 	}
+	m.next, m.prev = nil, nil // it stands in its connection, which may stay open for days
 	if m.g == nil {
 		return
 	}
@@ -331,6 +332,7 @@ func (l *Live) leave(m *member) {
 		l.unlisten(m, t)
 		r.Drop(&m.stream)
 	}
+	m.spans, m.topics = nil, nil
 	if m.g.members--; m.g.members == 0 {
 		delete(l.groups, m.g.key)
 	}
