@@ -21,7 +21,7 @@ func (r *conversationResolver) Title(ctx context.Context, obj *chat.Conversation
 }
 
 func (r *conversationResolver) Members(ctx context.Context, obj *chat.Conversation, first *int, after *string, last *int, before *string) (*model.MemberConnection, error) {
-	l, err := within(ctx, r.Resolver, obj, first, after, last, before, r.Conversations.Members)
+	l, err := within(ctx, r.Resolver, obj, first, after, last, before, r.Conversations.Members, &r.loaders(ctx).Members)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (r *conversationResolver) UnreadCount(ctx context.Context, obj *chat.Conver
 }
 
 func (r *conversationResolver) Messages(ctx context.Context, obj *chat.Conversation, first *int, after *string, last *int, before *string) (*model.MessageConnection, error) {
-	l, err := within(ctx, r.Resolver, obj, first, after, last, before, r.Resolver.Messages.Page)
+	l, err := within(ctx, r.Resolver, obj, first, after, last, before, r.Resolver.Messages.Page, &r.loaders(ctx).History)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (r *conversationResolver) Receipts(ctx context.Context, obj *chat.Conversat
 	}
 	l, err := within(ctx, r.Resolver, obj, first, after, last, before, func(ctx context.Context, id chat.ID, p chat.Page) (chat.List[chat.Receipt], error) {
 		return r.Conversations.Receipts(ctx, v.User, id, p)
-	})
+	}, &r.loaders(ctx).Receipts)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"strconv"
 	"testing"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -207,6 +208,51 @@ func TestClosedConversationsTellNothing(t *testing.T) {
 		}
 		if _, err := r.Role(shared, &open); chat.CodeOf(err) != chat.CodeUnauthenticated {
 			f.Error("a shared execution told a role", err)
+		}
+	})
+}
+
+// Lists within a list of conversations are what each conversation says by itself, whatever is asked of them at once.
+func TestListsWithinLists(t *testing.T) {
+	fixtures(t, func(f fixture) {
+		ctx := context.Background()
+		p := testkit.MustAddUsers(f, f.store, 5)
+		f.Messages.Start()
+		f.Cleanup(f.Messages.Stop)
+		for i, u := range p[1:] {
+			q, _, err := f.Friends.Request(ctx, p[0], u)
+			if err != nil {
+				f.Fatal(err)
+			}
+			_, friendship, _, err := f.Friends.Accept(ctx, u, q.ID)
+			if err != nil {
+				f.Fatal(err)
+			}
+			for n := range i {
+				if _, err := f.Messages.Send(ctx, chat.Viewer{User: u}, friendship.Conversation, "hello", strconv.Itoa(n)); err != nil {
+					f.Fatal(err)
+				}
+			}
+		}
+		const fields = ` { id members(first: 1) { nodes { user { displayName } } pageInfo { hasNextPage } } late: members(last: 1) { nodes { user { displayName } } }
+			messages(last: 2) { edges { cursor node { seq } } pageInfo { hasPreviousPage } } old: messages(first: 1, after: "1") { nodes { seq } }
+			receipts { nodes { seq user { displayName } } } } `
+		data, code := f.do(as(p[0]), `{ conversations { nodes`+fields+`} }`, nil)
+		var all struct {
+			Conversations struct{ Nodes []json.RawMessage }
+		}
+		if err := json.Unmarshal([]byte(data), &all); err != nil || code != nil || len(all.Conversations.Nodes) != 4 {
+			f.Fatal(data, code, err)
+		}
+		for _, n := range all.Conversations.Nodes {
+			var c struct{ ID string }
+			if err := json.Unmarshal(n, &c); err != nil {
+				f.Fatal(err)
+			}
+			f.wants(as(p[0]), `query($c: ID!) { conversation(id: $c)`+fields+`}`, map[string]any{"c": c.ID}, `{"conversation":`+string(n)+`}`)
+		}
+		if _, code := f.do(as(p[0]), `{ conversations { nodes { members(after: "?") { nodes { role } } } } }`, nil); code != "BAD_USER_INPUT" {
+			f.Error(code)
 		}
 	})
 }

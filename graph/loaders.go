@@ -23,6 +23,10 @@ type Loaders struct {
 	Memberships   loader[*chat.Member] // the viewer's, by conversation; nil: not a member
 	Peers         loader[chat.ID]      // the other one of a direct conversation
 	Relationships loader[chat.Relationship]
+	// Lists within the conversations of a list.
+	Members  pages[chat.Member]
+	History  pages[chat.Message]
+	Receipts pages[chat.Receipt]
 }
 
 type loader[V any] struct {
@@ -43,6 +47,28 @@ func (l *loader[V]) Load(ctx context.Context, id chat.ID) (V, error) {
 		err = chat.ErrNotFound
 	}
 	return v, err
+}
+
+// pages load lists of conversations: those that are asked for with the same arguments are read at once.
+type pages[T any] struct {
+	read func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[T], error)
+	mu   sync.Mutex
+	of   map[chat.Page]*loader[chat.List[T]]
+}
+
+// Load is loader's.
+func (l *pages[T]) Load(ctx context.Context, id chat.ID, p chat.Page) (chat.List[T], error) {
+	l.mu.Lock()
+	x := l.of[p]
+	if x == nil {
+		x = &loader[chat.List[T]]{batch: func(ctx context.Context, ids []chat.ID) (map[chat.ID]chat.List[T], error) { return l.read(ctx, ids, p) }}
+		if l.of == nil {
+			l.of = map[chat.Page]*loader[chat.List[T]]{}
+		}
+		l.of[p] = x
+	}
+	l.mu.Unlock()
+	return x.Load(ctx, id)
 }
 
 type (
@@ -90,11 +116,21 @@ func (r *Resolver) WithLoaders(ctx context.Context) context.Context {
 			memberships:   optional(ofViewer(r.Conversations.Memberships)),
 			peers:         ofViewer(r.Conversations.Peers),
 			relationships: ofViewer(r.Friends.Relationships),
+			members:       r.Conversations.MembersOf,
+			history:       r.Messages.Pages,
+			receipts: func(ctx context.Context, ids []chat.ID, p chat.Page) (map[chat.ID]chat.List[chat.Receipt], error) {
+				v, err := chat.MustViewer(ctx)
+				if err != nil {
+					return nil, err
+				}
+				return r.Conversations.ReceiptsOf(ctx, v.User, ids, p)
+			},
 		}
 	})
 	l, b := &Loaders{}, &r.batches
 	l.Users.batch, l.Conversations.batch, l.Messages.batch, l.Requests.batch = b.users, b.conversations, b.messages, b.requests
 	l.Presences.batch, l.Memberships.batch, l.Peers.batch, l.Relationships.batch = b.presences, b.memberships, b.peers, b.relationships
+	l.Members.read, l.History.read, l.Receipts.read = b.members, b.history, b.receipts
 	return context.WithValue(ctx, loadersKey{}, l)
 }
 
@@ -108,6 +144,9 @@ type batches struct {
 	memberships   batch[*chat.Member]
 	peers         batch[chat.ID]
 	relationships batch[chat.Relationship]
+	members       func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[chat.Member], error)
+	history       func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[chat.Message], error)
+	receipts      func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[chat.Receipt], error)
 }
 
 func (r *Resolver) loaders(ctx context.Context) *Loaders {

@@ -3,6 +3,8 @@ package graph
 import (
 	"context"
 
+	"github.com/99designs/gqlgen/graphql"
+
 	"github.com/parley-chat/parley/internal/chat"
 )
 
@@ -20,9 +22,10 @@ func page[T any](ctx context.Context, first *int, after *string, last *int, befo
 	return read(ctx, v.User, p)
 }
 
-// within reads a page of a conversation's list; that of a closed one is empty.
+// within reads a page of a conversation's list; that of a closed one is empty. Within a list of conversations those of all
+// of them are read at once; a conversation by itself need not wait for others.
 func within[T any](ctx context.Context, r *Resolver, c *chat.Conversation, first *int, after *string, last *int, before *string,
-	read func(ctx context.Context, conversation chat.ID, p chat.Page) (chat.List[T], error)) (l chat.List[T], err error) {
+	read func(ctx context.Context, conversation chat.ID, p chat.Page) (chat.List[T], error), several *pages[T]) (l chat.List[T], err error) {
 	p, err := chat.PageOf(first, after, last, before)
 	if err != nil {
 		return l, err
@@ -30,7 +33,20 @@ func within[T any](ctx context.Context, r *Resolver, c *chat.Conversation, first
 	if closed, err := r.closed(ctx, c); err != nil || closed {
 		return chat.NewList(p, []T{}, nil), err
 	}
+	if inList(ctx) {
+		return several.Load(ctx, c.ID, p)
+	}
 	return read(ctx, c.ID, p)
+}
+
+// inList says whether the field is one of an item of a list.
+func inList(ctx context.Context) bool {
+	for f := graphql.GetFieldContext(ctx); f != nil; f = f.Parent {
+		if f.Index != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // closed says whether the conversation tells nothing but its id and kind: it was closed where it was loaded, or the viewer

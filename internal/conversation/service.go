@@ -84,12 +84,31 @@ func (s *Service) Members(ctx context.Context, conversation chat.ID, p chat.Page
 	return s.store.MemberPage(ctx, conversation, chat.ID{}, p)
 }
 
+// MembersOf is Members of several conversations.
+func (s *Service) MembersOf(ctx context.Context, conversations []chat.ID, p chat.Page) (map[chat.ID]chat.List[chat.Member], error) {
+	return s.store.MemberPages(ctx, conversations, chat.ID{}, p)
+}
+
 // Receipts reads a page of how far the members other than user have read, in the order in which they joined.
 func (s *Service) Receipts(ctx context.Context, user, conversation chat.ID, p chat.Page) (chat.List[chat.Receipt], error) {
 	l, err := s.store.MemberPage(ctx, conversation, user, p)
+	return receipts(l), err
+}
+
+// ReceiptsOf is Receipts of several conversations.
+func (s *Service) ReceiptsOf(ctx context.Context, user chat.ID, conversations []chat.ID, p chat.Page) (map[chat.ID]chat.List[chat.Receipt], error) {
+	by, err := s.store.MemberPages(ctx, conversations, user, p)
+	out := make(map[chat.ID]chat.List[chat.Receipt], len(by))
+	for c, l := range by {
+		out[c] = receipts(l)
+	}
+	return out, err
+}
+
+func receipts(l chat.List[chat.Member]) chat.List[chat.Receipt] {
 	out := chat.List[chat.Receipt]{Nodes: make([]chat.Receipt, len(l.Nodes)), Cursors: l.Cursors, Info: l.Info}
 	for i, m := range l.Nodes {
 		out.Nodes[i] = chat.Receipt{Conversation: m.Conversation, User: m.User, Seq: m.ReadSeq, At: m.ReadAt}
 	}
-	return out, err
+	return out
 }

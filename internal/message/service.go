@@ -108,3 +108,8 @@ func (s *Service) ByIDs(ctx context.Context, ids []chat.ID) (map[chat.ID]*chat.M
 func (s *Service) Page(ctx context.Context, conversation chat.ID, p chat.Page) (chat.List[chat.Message], error) {
 	return s.store.MessagePage(ctx, conversation, p)
 }
+
+// Pages is Page of several conversations.
+func (s *Service) Pages(ctx context.Context, conversations []chat.ID, p chat.Page) (map[chat.ID]chat.List[chat.Message], error) {
+	return s.store.MessagePages(ctx, conversations, p)
+}

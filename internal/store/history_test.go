@@ -77,6 +77,12 @@ func TestHistoryCostsThePage(t *testing.T) {
 				return err
 			}
 		}
+		ends := func(room int) func() error {
+			return func() error {
+				_, err := s.MessagePages(ctx, append(several(chat.KindConversation, 3, 20), nth(chat.KindConversation, room)), chat.Page{Limit: 50, Backward: true})
+				return err
+			}
+		}
 		missed := func(after, through chat.Position) func() error {
 			return func() error {
 				l, err := s.EventsOf(ctx, []chat.ID{nth(chat.KindConversation, 1002), nth(chat.KindUser, 5000)}, after, through, 50)
@@ -100,6 +106,7 @@ func TestHistoryCostsThePage(t *testing.T) {
 			short, long func() error
 		}{
 			{"the end", page(1, chat.Page{Backward: true}), page(2, chat.Page{Backward: true})},
+			{"the end, among others", ends(1), ends(2)},
 			{"before the middle", page(1, chat.Page{Backward: true, Before: "500"}), page(2, chat.Page{Backward: true, Before: fmt.Sprint(long / 2)})},
 			{"after the middle", page(1, chat.Page{After: "500"}), page(2, chat.Page{After: fmt.Sprint(long / 2)})},
 			{"before the middle, forward", page(1, chat.Page{Before: "900"}), page(2, chat.Page{Before: fmt.Sprint(long - 100)})},

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,33 @@ func parsePlace(s, argument string) (p place, err error) {
 		return p, chat.BadInput("not a place in this list", argument)
 	}
 	return p, nil
+}
+
+// each makes a query that reads a page of each of several conversations' lists. page ends the query of one of them, that of
+// t.id. The first parameter is the set of conversations. SQLite, which has no LATERAL, looks rows up again where they are:
+// by a key, within from.
+func (d dialect) each(columns, from, key, page string) string {
+	if d.postgres {
+		return "SELECT m.* FROM unnest(?::uuid[]) AS t(id), LATERAL (SELECT " + columns + page + ") m"
+	}
+	return "SELECT " + columns + " FROM (SELECT unhex(value) AS id FROM json_each(?)) t CROSS JOIN " + from + key + " IN (SELECT " + key + page + ")"
+}
+
+// lists makes a page of each conversation's rows, which come in any order.
+func lists[T any](p chat.Page, conversations []chat.ID, rows []T, of func(T) chat.ID, order func(a, b T) int, place func(T) string) map[chat.ID]chat.List[T] {
+	slices.SortFunc(rows, order)
+	if p.Backward {
+		slices.Reverse(rows)
+	}
+	by := make(map[chat.ID][]T, len(conversations))
+	for _, r := range rows {
+		by[of(r)] = append(by[of(r)], r)
+	}
+	out := make(map[chat.ID]chat.List[T], len(conversations))
+	for _, c := range conversations {
+		out[c] = chat.NewList(p, by[c], place)
+	}
+	return out
 }
 
 // page ends a query, which has a WHERE already, so that it reads one page of a list and one row more. args are those of

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"strings"
 
@@ -51,16 +53,37 @@ func (r reader) Peers(ctx context.Context, user chat.ID, conversations []chat.ID
 // MemberPage reads a page of a conversation's members, in the order in which they joined. except, if it is not zero, is
 // left out.
 func (r reader) MemberPage(ctx context.Context, conversation, except chat.ID, p chat.Page) (l chat.List[chat.Member], err error) {
-	q, args := "SELECT "+memberColumns+" FROM memberships m WHERE m.conversation_id = ? AND m.left_position IS NULL", []any{id(conversation)}
+	q, args, err := r.membersOf("?", id(conversation), except, p)
+	if err != nil {
+		return l, err
+	}
+	ms, err := list(r.db.WithContext(ctx), scanMember, "SELECT "+memberColumns+q, args...)
+	return chat.NewList(p, ms, memberPlace), translate(err)
+}
+
+// MemberPages is MemberPage of several conversations.
+func (r reader) MemberPages(ctx context.Context, conversations []chat.ID, except chat.ID, p chat.Page) (map[chat.ID]chat.List[chat.Member], error) {
+	q, args, err := r.membersOf("t.id", r.set(conversations), except, p)
+	if err != nil {
+		return nil, err
+	}
+	q = r.each(memberColumns, "memberships m WHERE m.conversation_id = t.id AND m.left_position IS NULL AND ", "m.user_id", q)
+	ms, err := list(r.db.WithContext(ctx), scanMember, q, args...)
+	return lists(p, conversations, ms, func(m chat.Member) chat.ID { return m.Conversation }, func(a, b chat.Member) int {
+		return cmp.Or(cmp.Compare(a.Joined, b.Joined), bytes.Compare(a.User.UUID[:], b.User.UUID[:]))
+	}, memberPlace), translate(err)
+}
+
+// membersOf ends a query of a page of a conversation's members.
+func (r reader) membersOf(conversation string, arg any, except chat.ID, p chat.Page) (string, []any, error) {
+	q, args := " FROM memberships m WHERE m.conversation_id = "+conversation+" AND m.left_position IS NULL", []any{arg}
 	if !except.IsZero() {
 		q, args = q+" AND m.user_id <> ?", append(args, id(except))
 	}
-	if q, args, err = r.page(keyset{first: "m.joined_position", id: "m.user_id"}, p, q, args...); err != nil {
-		return l, err
-	}
-	ms, err := list(r.db.WithContext(ctx), scanMember, q, args...)
-	return chat.NewList(p, ms, func(m chat.Member) string { return place{int64(m.Joined), m.User}.String() }), translate(err)
+	return r.page(keyset{first: "m.joined_position", id: "m.user_id"}, p, q, args...)
 }
+
+func memberPlace(m chat.Member) string { return place{int64(m.Joined), m.User}.String() }
 
 // MembersAmong reads which of the given users are in a conversation now.
 func (tx *Tx) MembersAmong(conversation chat.ID, users []chat.ID) ([]chat.ID, error) {

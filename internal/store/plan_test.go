@@ -122,13 +122,19 @@ func readings() map[string]reading {
 			}
 			return s.MemberPage(ctx, room, chat.ID{}, p)
 		}),
+		"MemberPages": read(func(ctx ctx, s st) (map[chat.ID]chat.List[chat.Member], error) {
+			return s.MemberPages(ctx, rooms, me, chat.Page{Limit: 20})
+		}),
 		"Memberships": read(func(ctx ctx, s st) ([]chat.Member, error) { return s.Memberships(ctx, me, rooms) }),
 		"Peers":       read(func(ctx ctx, s st) (map[chat.ID]chat.ID, error) { return s.Peers(ctx, me, rooms) }),
 		"Spans": read(func(ctx ctx, s st) ([][]chat.Span, error) {
 			return s.Spans(ctx, store.SpanQuery{User: me, After: 10}, store.SpanQuery{User: me, Conversation: room, After: 10})
 		}),
 
-		"Messages":    read(func(ctx ctx, s st) ([]chat.Message, error) { return s.Messages(ctx, several(chat.KindMessage, 10, 40)) }),
+		"Messages": read(func(ctx ctx, s st) ([]chat.Message, error) { return s.Messages(ctx, several(chat.KindMessage, 10, 40)) }),
+		"MessagePages": read(func(ctx ctx, s st) (map[chat.ID]chat.List[chat.Message], error) {
+			return s.MessagePages(ctx, rooms, chat.Page{Limit: 20, Backward: true})
+		}),
 		"MessagePage": paged(func(ctx ctx, s st, p chat.Page) (chat.List[chat.Message], error) { return s.MessagePage(ctx, room, p) }),
 
 		"SessionPage": read(func(ctx ctx, s st) (chat.List[chat.Session], error) {
