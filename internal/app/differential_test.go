@@ -451,7 +451,7 @@ func (d *differential) replay(begin string) {
 	d.executed, d.alone = d.executed+shared, d.alone+alone
 }
 
-// caughtUp waits for the end of the replays, and takes it off: it is executed for each listener, and tells the time.
+// caughtUp waits for the end of the replays, and takes it off: it tells the time.
 func (d *differential) caughtUp(all []question, id func(question) string) {
 	for _, v := range d.viewers {
 		for _, a := range all {

@@ -3,6 +3,7 @@ package request
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"reflect"
 	"testing"
@@ -64,7 +65,7 @@ func TestParse(t *testing.T) {
 		`{"query":"{me{id}}"} x`:  ErrNotObject,
 		"{\"query\":\"\xff\"}":    ErrNotObject,
 	} {
-		if _, err := Parse([]byte(body)); err != want {
+		if _, err := Parse([]byte(body)); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", body, err, want)
 		}
 	}
