@@ -3,7 +3,9 @@ package socket
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,7 +112,7 @@ func (e *Engine) Stop() {
 		return
 	}
 	e.running = false
-	socks := e.list()
+	socks := slices.Collect(maps.Keys(e.socks))
 	e.mu.Unlock()
 	for _, s := range socks {
 		s.Kill()
@@ -123,21 +125,6 @@ func (e *Engine) Stop() {
 	e.tasks.Wait()
 	close(e.shutdown)
 	e.loops.Wait()
-}
-
-// Sockets lists the open sockets.
-func (e *Engine) Sockets() []*Socket {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.list()
-}
-
-func (e *Engine) list() []*Socket {
-	l := make([]*Socket, 0, len(e.socks))
-	for s := range e.socks {
-		l = append(l, s)
-	}
-	return l
 }
 
 // Wait returns when no socket is open, or with the context's error.

@@ -54,9 +54,6 @@ func (s *Stream) Cancel() { s.gone.Store(true) }
 // Gone says that the stream was cancelled or its socket has closed.
 func (s *Stream) Gone() bool { return s.gone.Load() || s.sock.dead.Load() }
 
-// Socket is the socket the stream is on.
-func (s *Stream) Socket() *Socket { return s.sock }
-
 // Hold makes the stream keep what arrives after pos from now on, until a final chunk.
 func (s *Stream) Hold() { s.sock.sh.post(command{op: opHold, to: s}) }
 
