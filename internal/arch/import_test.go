@@ -72,7 +72,8 @@ var outside = []struct {
 	{"gorm.io/...", []string{"internal/store/..."}},
 	{"github.com/ncruces/...", []string{"internal/store/..."}},
 	{"github.com/jackc/...", []string{"internal/store/...", "internal/job/...", "internal/testkit/..."}},
-	{"github.com/nats-io/...", []string{"internal/bus/natsbus/..."}},
+	{"github.com/nats-io/nats-server/...", []string{"internal/testkit/..."}},
+	{"github.com/nats-io/...", []string{"internal/bus/natsbus/...", "internal/testkit/..."}},
 	{"github.com/99designs/gqlgen/...", []string{"graph/...", "internal/transport/...", "internal/app/...", "internal/obs/..."}},
 	{"github.com/gorilla/websocket", []string{"internal/transport/...", "internal/client/...", "internal/testkit/..."}},
 	{"net/http", []string{
