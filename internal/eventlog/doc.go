@@ -5,5 +5,8 @@
 // event. It fills in what the events are about, keeps the newest in a ring and hands them to the consumer; only then does
 // Applied report them. Nobody else calls the consumer.
 //
+// Ring tells the other nodes of a commit, and hear is called by whatever carries that. Neither is trusted with more than
+// latency: an event is taken by its position, once, and what is missing is read.
+//
 // mu guards the ring and what was offered; nothing is called while it is held.
 package eventlog

@@ -42,6 +42,9 @@ type Log struct {
 	asked   atomic.Bool // by a doorbell without events
 	cancel  context.CancelFunc
 	done    chan struct{}
+	publish func(data []byte) // to the other nodes; nil: there are none
+	heard   atomic.Int64      // doorbells
+	gaps    atomic.Int64
 
 	mu      sync.Mutex
 	offered map[chat.Position]*chat.Event
@@ -146,6 +149,11 @@ func (l *Log) run(ctx context.Context) {
 				}
 				batch = contiguous(batch, l.Applied())
 				ask = len(batch) == page
+				if gap && len(batch) > 0 {
+					l.gaps.Add(1)
+				} else if gap {
+					l.forgetOffered()
+				}
 			}
 			if len(batch) == 0 {
 				break
@@ -177,6 +185,15 @@ func (l *Log) next() (batch []*chat.Event, gap bool) {
 		}
 	}
 	return batch, len(l.offered) > 0
+}
+
+// forgetOffered is for what was offered and the database does not know: whoever offers has committed it and all before
+// it. It would have the database asked at every turn.
+func (l *Log) forgetOffered() {
+	l.mu.Lock()
+	clear(l.offered)
+	l.mu.Unlock()
+	l.asked.Store(true) // what came meanwhile is forgotten too, and has rung
 }
 
 // contiguous is the part of events that follows on p without a gap. Positions have none; this is the last line of defence.
