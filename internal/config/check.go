@@ -48,6 +48,26 @@ func (c *Config) check(cmd Command, named map[string]string) (errs []error) {
 			refuse("DATABASE_URL", "is not the URL of a PostgreSQL database", "write postgres://user:password@host:5432/name, or leave it empty for SQLite")
 		}
 	}
+	for one := range strings.SplitSeq(c.NatsURL, ",") {
+		if u, err := url.Parse(strings.TrimSpace(one)); c.NatsURL != "" && (err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)) {
+			refuse("NATS_URL", "is not the address of NATS servers", "write nats://host:4222, several separated by commas")
+			break
+		}
+	}
+	if c.NatsURL != "" && cmd.Name == "serve" {
+		if c.DatabaseURL == "" {
+			refuse("NATS_URL", "is for several nodes, and SQLite has one", "set DATABASE_URL to their PostgreSQL, or leave NATS_URL empty")
+		}
+		if c.Secret == "" {
+			refuse("PARLEY_SECRET", "is missing, and the nodes know each other by it", "give the same to all of them; "+secretHint)
+		}
+	}
+	if (c.NatsCert == "") != (c.NatsKey == "") {
+		refuse("PARLEY_NATS_CERT", "goes with PARLEY_NATS_KEY", "set both or none")
+	}
+	if c.Cluster == "" || strings.Trim(c.Cluster, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+		refuse("PARLEY_CLUSTER", quote(c.Cluster)+" is not a name", "write letters, digits, - and _")
+	}
 	if c.PublicURL != "" {
 		if u, err := url.Parse(c.PublicURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 			refuse("PARLEY_PUBLIC_URL", quote(c.PublicURL)+" is not a web address", "write something like https://chat.example.org")
@@ -70,7 +90,7 @@ func (c *Config) check(cmd Command, named map[string]string) (errs []error) {
 		refuse("PARLEY_ACCESS_TTL", "is longer than PARLEY_REFRESH_TTL", "an access token must not outlive its session")
 	}
 	switch needed := c.Production() && cmd.Name == "serve"; {
-	case c.Secret == "" && needed:
+	case c.Secret == "" && needed && c.NatsURL == "":
 		refuse("PARLEY_SECRET", "is missing", secretHint)
 	case c.Secret == "":
 	case len(c.Secret) < MinSecret:

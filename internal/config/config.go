@@ -15,14 +15,23 @@ const (
 // reference: env names the variable, flag the flag, default the value when neither is given, help what it means; min is
 // the smallest value that is accepted.
 type Config struct {
-	Env         string `env:"PARLEY_ENV" flag:"env" default:"development" help:"development or production; production demands a secret and turns GraphiQL and introspection off"`
-	Addr        string `env:"PARLEY_ADDR" flag:"addr" default:"127.0.0.1:8080" help:"address to listen on"`
-	AdminAddr   string `env:"PARLEY_ADMIN_ADDR" flag:"admin-addr" default:"127.0.0.1:9090" help:"loopback address of /metrics in production; in development it is served on the main address"`
-	DataDir     string `env:"PARLEY_DATA" flag:"data" default:"data" help:"folder of the SQLite database and of the development secret"`
-	DatabaseURL string `env:"DATABASE_URL" flag:"database-url" secret:"true" help:"postgres://… ; empty: SQLite in parley.db of the data folder"`
-	SQLiteSync  string `env:"PARLEY_SQLITE_SYNC" flag:"sqlite-sync" default:"FULL" help:"FULL: what was acknowledged survives a power cut; NORMAL: survives a crash of the program, and is faster"`
-	Secret      string `env:"PARLEY_SECRET" flag:"secret" secret:"true" help:"key that signs tokens, at least 32 bytes; in development it is made and kept in the data folder"`
-	PublicURL   string `env:"PARLEY_PUBLIC_URL" flag:"public-url" help:"address that clients use, such as https://chat.example.org; empty: http:// and the address listened on"`
+	Env           string        `env:"PARLEY_ENV" flag:"env" default:"development" help:"development or production; production demands a secret and turns GraphiQL and introspection off"`
+	Addr          string        `env:"PARLEY_ADDR" flag:"addr" default:"127.0.0.1:8080" help:"address to listen on"`
+	AdminAddr     string        `env:"PARLEY_ADMIN_ADDR" flag:"admin-addr" default:"127.0.0.1:9090" help:"loopback address of /metrics in production; in development it is served on the main address"`
+	DataDir       string        `env:"PARLEY_DATA" flag:"data" default:"data" help:"folder of the SQLite database and of the development secret"`
+	DatabaseURL   string        `env:"DATABASE_URL" flag:"database-url" secret:"true" help:"postgres://… ; empty: SQLite in parley.db of the data folder"`
+	DatabaseConns int           `env:"PARLEY_DATABASE_CONNS" flag:"database-conns" default:"20" min:"1" help:"most connections of this node to PostgreSQL, besides one for sends"`
+	SQLiteSync    string        `env:"PARLEY_SQLITE_SYNC" flag:"sqlite-sync" default:"FULL" help:"FULL: what was acknowledged survives a power cut; NORMAL: survives a crash of the program, and is faster"`
+	Secret        string        `env:"PARLEY_SECRET" flag:"secret" secret:"true" help:"key that signs tokens, at least 32 bytes; in development it is made and kept in the data folder"`
+	LogPoll       time.Duration `env:"PARLEY_LOG_POLL" flag:"log-poll" default:"500ms" min:"10ms" help:"how often the database is asked for what no other node has told of"`
+	PublicURL     string        `env:"PARLEY_PUBLIC_URL" flag:"public-url" help:"address that clients use, such as https://chat.example.org; empty: http:// and the address listened on"`
+
+	NatsURL   string `env:"NATS_URL" flag:"nats-url" secret:"true" help:"nats://… of the servers, separated by commas, over which several nodes on one PostgreSQL tell each other at once; nats://user:password@… and tls://… work; empty: they ask the database"`
+	NatsCreds string `env:"PARLEY_NATS_CREDS" flag:"nats-creds" help:"credentials file (JWT and key) for NATS"`
+	NatsCA    string `env:"PARLEY_NATS_CA" flag:"nats-ca" help:"PEM file of the authorities that sign the certificates of NATS; empty: the system's"`
+	NatsCert  string `env:"PARLEY_NATS_CERT" flag:"nats-cert" help:"PEM file of this node's certificate for NATS"`
+	NatsKey   string `env:"PARLEY_NATS_KEY" flag:"nats-key" help:"PEM file of its key"`
+	Cluster   string `env:"PARLEY_CLUSTER" flag:"cluster" default:"parley" help:"name of this installation on NATS: nodes with the same one belong together"`
 
 	Origins        []string `env:"PARLEY_ORIGINS" flag:"origins" help:"web origins, separated by commas, that may call the API with cookies and open sockets, such as https://app.example.org; the server's own is always allowed, and localhost in development"`
 	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" flag:"trusted-proxies" help:"addresses or networks, separated by commas, of the proxies whose X-Forwarded-For is believed"`

@@ -46,6 +46,17 @@ func TestFlagsWinOverTheEnvironment(t *testing.T) {
 	}
 }
 
+func TestNATS(t *testing.T) {
+	t.Parallel()
+	_, c, err := config.Parse([]string{"--secret=" + key}, []string{"DATABASE_URL=postgres://d/b", "NATS_URL=nats://u:p@a:4222, tls://b"})
+	if err != nil || c.NatsURL != "nats://u:p@a:4222, tls://b" || c.Cluster != "parley" || c.LogPoll != 500*time.Millisecond {
+		t.Errorf("%+v %v", c, err)
+	}
+	if _, _, err := config.Parse([]string{"check"}, []string{"NATS_URL=nats://a"}); err != nil {
+		t.Errorf("only a node needs the bus: %v", err)
+	}
+}
+
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]config.Command{
@@ -103,6 +114,11 @@ func TestRefusals(t *testing.T) {
 		{"an admin address without a port", "--admin-addr=x", nil, []string{"--admin-addr", "not an address"}},
 		{"no folder", "--data=", nil, []string{"--data", "is empty"}},
 		{"another database", "", []string{"DATABASE_URL=mysql://u:topsecret@h/d"}, []string{"DATABASE_URL", "PostgreSQL", "postgres://user:password@host:5432/name"}},
+		{"no address of NATS", "", []string{"NATS_URL=nats://a,http://u:topsecret@b", "DATABASE_URL=postgres://d/b"}, []string{"NATS_URL", "nats://host:4222"}},
+		{"NATS with SQLite", "--nats-url=nats://u:topsecret@a --secret=" + key, nil, []string{"--nats-url", "SQLite", "DATABASE_URL"}},
+		{"NATS without a secret to share", "--nats-url=nats://a", []string{"DATABASE_URL=postgres://d/b"}, []string{"PARLEY_SECRET", "is missing", "the same"}},
+		{"a certificate without its key", "--nats-cert=x", nil, []string{"--nats-cert", "PARLEY_NATS_KEY"}},
+		{"a name that is a pattern", "--cluster=a.*", nil, []string{"--cluster", "letters"}},
 		{"a public address that is none", "--public-url=chat.example.org", nil, []string{"--public-url", "https://chat.example.org"}},
 		{"an origin with a path", "--origins=https://a.example.org/x", nil, []string{"--origins", "scheme, host and port"}},
 		{"any origin", "--origins=*", nil, []string{"--origins", "scheme, host and port"}},
