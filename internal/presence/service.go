@@ -6,6 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/parley-chat/parley/internal/bus"
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/store"
 )
@@ -14,6 +17,7 @@ import (
 type Config struct {
 	// Publish hands a signal to those who listen to its topic. Only one goroutine calls it.
 	Publish func(*chat.Event)
+	Bus     bus.Bus       // reaches the other nodes; nil: there are none
 	Grace   time.Duration // how long somebody stays ONLINE after their last socket is gone; 0 means 5 s
 	Typing  time.Duration // how long typing lasts unless it is said again; 0 means 6 s
 	Log     *slog.Logger
@@ -26,15 +30,16 @@ const resolution = 250 * time.Millisecond
 type Service struct {
 	store  *store.Store
 	cfg    Config
-	wake   chan struct{}
+	wake   chan struct{} // run: something has changed
+	speak  chan struct{} // talk: something is to be said
 	cancel context.CancelFunc
-	done   chan struct{}
+	done   sync.WaitGroup
 
 	mu      sync.Mutex
-	users   map[chat.ID]int32                 // who is online, with their sockets
-	leaving map[chat.ID]time.Time             // who is online without a socket, since when
-	typing  map[chat.ID]map[chat.ID]time.Time // conversation → user → until
+	roster  *roster
+	typing  typing
 	changed map[chat.Topic]struct{}
+	stopped bool
 }
 
 // New makes the service; Start starts it.
@@ -48,65 +53,94 @@ func New(s *store.Store, cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{store: s, cfg: cfg, wake: make(chan struct{}, 1), users: map[chat.ID]int32{},
-		leaving: map[chat.ID]time.Time{}, typing: map[chat.ID]map[chat.ID]time.Time{}, changed: map[chat.Topic]struct{}{}}
+	p := &Service{store: s, cfg: cfg, wake: make(chan struct{}, 1), speak: make(chan struct{}, 1), changed: map[chat.Topic]struct{}{}}
+	p.roster = newRoster(cfg.Grace, cfg.Bus == nil, func(u uuid.UUID) { p.mark(chat.PresenceTopic(userID(u))) })
+	p.typing = newTyping(cfg.Typing, cfg.Bus == nil, func(c uuid.UUID) { p.mark(chat.TypingTopic(conversationID(c))) })
+	if cfg.Bus != nil {
+		cfg.Bus.Subscribe(bus.Presence, p.hear)
+		cfg.Bus.Subscribe(bus.Typing, p.hearTyping)
+		cfg.Bus.OnConnect(func() {
+			p.mu.Lock()
+			p.roster.reconnected(time.Now())
+			p.mu.Unlock()
+			ring(p.speak)
+		})
+	}
+	return p
+}
+
+func userID(u uuid.UUID) chat.ID         { return chat.ID{Kind: chat.KindUser, UUID: u} }
+func conversationID(c uuid.UUID) chat.ID { return chat.ID{Kind: chat.KindConversation, UUID: c} }
+
+func userIDs(us []uuid.UUID) []chat.ID {
+	out := make([]chat.ID, len(us))
+	for i, u := range us {
+		out[i] = userID(u)
+	}
+	return out
+}
+
+func ring(bell chan struct{}) {
+	select {
+	case bell <- struct{}{}:
+	default:
+	}
 }
 
 // Start begins to publish.
 func (s *Service) Start() {
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
-	s.done = make(chan struct{})
-	go s.run(ctx)
+	s.done.Go(func() { s.run(ctx) })
+	if s.cfg.Bus != nil {
+		s.done.Go(func() { s.talk(ctx) })
+	}
 }
 
-// Stop notes when everybody was last seen, and ends.
+// Stop takes leave of the other nodes, notes when everybody here was last seen, and ends.
 func (s *Service) Stop() {
 	if s.cancel == nil {
 		return
 	}
 	s.cancel()
-	<-s.done
+	s.done.Wait()
 	s.mu.Lock()
-	all := make([]chat.ID, 0, len(s.users))
-	for u := range s.users {
+	all := make([]uuid.UUID, 0, len(s.roster.here))
+	for u := range s.roster.here {
 		all = append(all, u)
 	}
-	clear(s.users)
-	clear(s.leaving)
+	clear(s.roster.here)
+	clear(s.roster.closing)
+	clear(s.roster.leaving)
+	first := !s.stopped
+	s.stopped = true
 	s.mu.Unlock()
-	s.saw(all, time.Now())
+	if first && s.cfg.Bus != nil {
+		// The others wait for the grace period, which is enough for what follows.
+		s.cfg.Bus.Publish(bus.Presence, (&frame{kind: kindBye, node: s.roster.id}).encode())
+	}
+	s.saw(userIDs(all), time.Now())
 }
 
 // Connected notes a new socket of a user.
 func (s *Service) Connected(user chat.ID) {
 	s.mu.Lock()
-	if _, online := s.users[user]; !online {
-		s.mark(chat.PresenceTopic(user))
-	}
-	s.users[user]++
-	delete(s.leaving, user)
+	s.roster.connected(user.UUID)
 	s.mu.Unlock()
+	ring(s.speak)
 }
 
 // Disconnected notes that a socket is gone. After the last one the user stays online for the grace period.
 func (s *Service) Disconnected(user chat.ID) {
 	s.mu.Lock()
-	if n := s.users[user]; n > 0 {
-		if s.users[user] = n - 1; n == 1 {
-			s.leaving[user] = time.Now()
-		}
-	}
+	s.roster.disconnected(user.UUID, time.Now())
 	s.mu.Unlock()
 }
 
 // mark is called with mu held.
 func (s *Service) mark(t chat.Topic) {
 	s.changed[t] = struct{}{}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	ring(s.wake)
 }
 
 // Of tells the presence of users, in their order. Unknown users are left out.
@@ -115,7 +149,7 @@ func (s *Service) Of(ctx context.Context, users []chat.ID) ([]chat.Presence, err
 	online := make(map[chat.ID]bool, len(users))
 	var away []chat.ID
 	for _, u := range users {
-		if _, ok := s.users[u]; ok {
+		if u.Kind == chat.KindUser && s.roster.online(u.UUID) {
 			online[u] = true
 		} else {
 			away = append(away, u)
@@ -148,89 +182,14 @@ func (s *Service) Snapshot(ctx context.Context, users []chat.ID) (*chat.Event, e
 	return &chat.Event{Type: chat.PresenceSignal, At: time.Now(), Rows: chat.Rows{Snapshot: true, Presences: p}}, err
 }
 
-// SetTyping says whether the viewer is typing, and returns when that ends by itself.
-//
-// Errors: NOT_FOUND (not a member), FORBIDDEN (silent conversation), UNAVAILABLE.
-func (s *Service) SetTyping(ctx context.Context, v chat.Viewer, conversation chat.ID, typing bool) (until time.Time, err error) {
-	if conversation.Kind != chat.KindConversation {
-		return until, chat.ErrNotFound
-	}
-	c, err := s.store.ConversationOf(ctx, v.User, conversation)
-	if err != nil {
-		return until, err
-	}
-	if c.Silent {
-		return until, chat.Forbidden("the two are not friends any more: the conversation is silent")
-	}
-	if !typing {
-		s.stopTyping(conversation, v.User)
-		return until, nil
-	}
-	until = time.Now().Add(s.cfg.Typing)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	who := s.typing[conversation]
-	if who == nil {
-		who = map[chat.ID]time.Time{}
-		s.typing[conversation] = who
-	}
-	if _, already := who[v.User]; !already {
-		s.mark(chat.TypingTopic(conversation))
-	}
-	who[v.User] = until
-	return until, nil
-}
-
-func (s *Service) stopTyping(conversation, user chat.ID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if who := s.typing[conversation]; who != nil {
-		if _, was := who[user]; was {
-			delete(who, user)
-			if len(who) == 0 {
-				delete(s.typing, conversation)
-			}
-			s.mark(chat.TypingTopic(conversation))
-		}
-	}
-}
-
-// TypingSnapshot is the signal with which watching a conversation begins.
-func (s *Service) TypingSnapshot(conversation chat.ID) *chat.Event {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.typingSignal(conversation)
-}
-
-func (s *Service) typingSignal(conversation chat.ID) *chat.Event {
-	who := make([]chat.ID, 0, len(s.typing[conversation]))
-	for u := range s.typing[conversation] {
-		who = append(who, u)
-	}
-	return &chat.Event{Type: chat.TypingSignal, At: time.Now(), Topic: chat.TypingTopic(conversation), Rows: chat.Rows{Snapshot: true, Typing: who}}
-}
-
-// Applied looks at the events of the log: whoever sends, leaves or is removed is not typing any more.
-func (s *Service) Applied(events []*chat.Event) {
-	for _, e := range events {
-		switch e.Type {
-		case chat.MessageAdded:
-			s.stopTyping(e.Topic.ID, e.Actor)
-		case chat.MemberLeft, chat.MemberRemoved:
-			s.stopTyping(e.Topic.ID, e.Subject)
-		}
-	}
-}
-
 func (s *Service) run(ctx context.Context) {
-	defer close(s.done)
 	t := time.NewTicker(resolution)
 	defer t.Stop()
 	for {
 		select {
 		case <-s.wake:
 		case now := <-t.C:
-			s.saw(s.pass(now), now.Add(-s.cfg.Grace))
+			s.pass(now)
 		case <-ctx.Done():
 			return
 		}
@@ -241,29 +200,25 @@ func (s *Service) run(ctx context.Context) {
 }
 
 // pass lets time pass: who went and did not come back is offline, who stopped saying so is not typing.
-func (s *Service) pass(now time.Time) (offline []chat.ID) {
+func (s *Service) pass(now time.Time) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for u, gone := range s.leaving {
-		if now.Sub(gone) >= s.cfg.Grace {
-			delete(s.leaving, u)
-			delete(s.users, u)
-			offline = append(offline, u)
-			s.mark(chat.PresenceTopic(u))
-		}
+	last, others := s.roster.due(now)
+	sightings := s.roster.seen
+	s.roster.seen = nil
+	s.mu.Unlock()
+	s.saw(userIDs(last), now.Add(-s.cfg.Grace))
+	for _, g := range sightings {
+		s.saw(userIDs(g.users), g.at)
 	}
-	for conversation, who := range s.typing {
-		for u, until := range who {
-			if now.After(until) {
-				delete(who, u)
-				s.mark(chat.TypingTopic(conversation))
-			}
-		}
-		if len(who) == 0 {
-			delete(s.typing, conversation)
-		}
+	s.mu.Lock()
+	s.roster.letGo(last, now, true)
+	s.roster.letGo(others, now, false)
+	s.roster.pass(now)
+	s.typing.pass(now)
+	s.mu.Unlock()
+	if len(last)+len(others) > 0 {
+		ring(s.speak)
 	}
-	return offline
 }
 
 // saw notes when users were last connected, before anybody is told that they are gone.

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/parley-chat/parley/internal/bus"
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/presence"
 	"github.com/parley-chat/parley/internal/store"
@@ -47,19 +48,27 @@ func on(t *testing.T, test func(w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Service = presence.New(s, presence.Config{Grace: grace, Typing: time.Second, Publish: func(e *chat.Event) {
-			w.mu.Lock()
-			w.signals = append(w.signals, e)
-			w.mu.Unlock()
-			select {
-			case w.bell <- struct{}{}:
-			default:
-			}
-		}})
-		w.Start()
-		t.Cleanup(w.Stop)
+		w.serve(nil)
 		test(w)
 	})
+}
+
+// serve starts the service; a second time on a bus, in its place.
+func (w *world) serve(b bus.Bus) {
+	if w.Service != nil {
+		w.Stop()
+	}
+	w.Service = presence.New(w.store, presence.Config{Grace: grace, Typing: time.Second, Bus: b, Publish: func(e *chat.Event) {
+		w.mu.Lock()
+		w.signals = append(w.signals, e)
+		w.mu.Unlock()
+		select {
+		case w.bell <- struct{}{}:
+		default:
+		}
+	}})
+	w.Start()
+	w.t.Cleanup(w.Stop)
 }
 
 // next waits for a signal.
