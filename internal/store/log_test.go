@@ -64,8 +64,8 @@ func TestEventsOfBusyTopics(t *testing.T) {
 	testkit.URLs(t, func(t *testing.T, url string) {
 		testkit.MustOpenStore(t, url)
 		mustFill(t, url,
-			`INSERT INTO events (position, topic_kind, topic_id, type, at) SELECT n, 2, u(n % 200 + 1), 'CONVERSATION_UPDATED', t(n) FROM series(40000)`,
-			`UPDATE event_head SET position = 40000`, `ANALYZE`)
+			`INSERT INTO events (position, topic_kind, topic_id, type, at) SELECT n, 2, u(n % 200 + 1), 'CONVERSATION_UPDATED', t(n) FROM series(26000)`,
+			`UPDATE event_head SET position = 26000`, `ANALYZE`)
 		s, x := mustTrace(t, url)
 		var ids []chat.ID
 		for n := range 200 {
@@ -73,7 +73,7 @@ func TestEventsOfBusyTopics(t *testing.T) {
 		}
 		work := 0
 		for _, q := range x.of(func() {
-			if l, err := s.EventsOf(t.Context(), ids, 0, 40000, 128); err != nil || len(l) != 128 || l[127].Position != 128 {
+			if l, err := s.EventsOf(t.Context(), ids, 0, 26000, 128); err != nil || len(l) != 128 || l[127].Position != 128 {
 				t.Fatal(len(l), err)
 			}
 		}) {
