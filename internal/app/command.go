@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 
@@ -60,7 +61,9 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, stdout io.Wri
 		return err
 	}
 	defer a.Stop()
-	go tuneMemory(ctx)
+	var tuning sync.WaitGroup
+	tuning.Go(func() { tuneMemory(ctx) })
+	defer tuning.Wait()
 	a.welcome(stdout)
 	<-ctx.Done()
 	log.Info("draining", "timeout", c.DrainTimeout)

@@ -35,7 +35,7 @@ type conn struct {
 	legacy bool
 	req    *http.Request  // until connection_init
 	parser *socket.Parser // nil between two messages
-	heard  atomic.Int64   // when anything last came, in Unix nanoseconds
+	heard  atomic.Int64   // when anything last came
 
 	binding live.Binding
 	// Most sockets have one operation. It stands here and not in memory of its own, because what many short-lived things
@@ -45,7 +45,7 @@ type conn struct {
 	mu       sync.Mutex
 	ops      *operation  // each with the next: few
 	count    int         // of ops
-	until    int64       // in Unix nanoseconds: fresh, when connection_init is due; later, when the token expires, or 0
+	until    int64       // fresh: when connection_init is due; later: when the token expires, or 0
 	running  int32       // queries and mutations
 	viewer   chat.Viewer // set before state ready
 	state    state
@@ -54,6 +54,11 @@ type conn struct {
 	isOpen   bool // sock may be closed
 	closed   bool
 }
+
+// Times are kept in nanoseconds since the program started: a third of a time.Time, and a step of the clock does not matter.
+var started = time.Now()
+
+func nanos(t time.Time) int64 { return int64(t.Sub(started)) }
 
 type operation struct {
 	live.Operation
@@ -70,8 +75,8 @@ func (c *conn) open(nc net.Conn, subprotocol string, r *http.Request) {
 	c.req = r
 	now := time.Now()
 	due := now.Add(c.t.cfg.InitTimeout)
-	c.heard.Store(now.UnixNano())
-	c.until = due.UnixNano()
+	c.heard.Store(nanos(now))
+	c.until = nanos(due)
 	s := &c.sock
 	s.Init(c.t.cfg.Live.Sockets(), nc)
 	if !s.Open(c) {
@@ -124,7 +129,7 @@ func (c *conn) ran(n int) {
 
 // Input takes what was read.
 func (c *conn) Input(b []byte) {
-	c.heard.Store(time.Now().UnixNano())
+	c.heard.Store(nanos(time.Now()))
 	if c.parser == nil {
 		c.parser = &socket.Parser{MaxMessage: c.t.cfg.MaxMessage}
 	}
@@ -262,7 +267,7 @@ func (c *conn) init(payload []byte) error {
 	c.mu.Lock()
 	c.state, c.until = ready, 0
 	if !expires.IsZero() {
-		c.until = expires.UnixNano()
+		c.until = nanos(expires)
 	}
 	c.mu.Unlock()
 	c.sendText([]byte(`{"type":"connection_ack"}`))
@@ -400,18 +405,18 @@ func (c *conn) Tick(now time.Time) time.Time {
 	c.mu.Lock()
 	st, until := c.state, c.until
 	c.mu.Unlock()
-	over := until != 0 && now.UnixNano() >= until
+	over := until != 0 && nanos(now) >= until
 	switch {
 	case st == fresh && over:
 		c.close(4408, "Connection initialisation timeout")
 		return time.Time{}
 	case st == fresh:
-		return time.Unix(0, until)
+		return started.Add(time.Duration(until))
 	case st == ready && over:
 		c.close(4403, "Forbidden")
 		return time.Time{}
 	}
-	silent := now.Sub(time.Unix(0, c.heard.Load()))
+	silent := time.Duration(nanos(now) - c.heard.Load())
 	switch {
 	case silent > 2*c.t.cfg.PingInterval:
 		c.sock.Kill() // nobody is there to read a reason
@@ -429,8 +434,8 @@ func (c *conn) nextTick(now time.Time) time.Time {
 	next := now.Add(c.t.cfg.PingInterval)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == ready && c.until != 0 && c.until < next.UnixNano() {
-		next = time.Unix(0, c.until)
+	if c.state == ready && c.until != 0 && c.until < nanos(next) {
+		next = started.Add(time.Duration(c.until))
 	}
 	return next
 }
