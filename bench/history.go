@@ -85,12 +85,9 @@ func (b *bench) history(ctx context.Context, name string, each time.Duration, ro
 				p99 := float64(quantile(took, 0.99).Microseconds())
 				of := fmt.Sprintf("%s %s, of %d messages", name, where, n)
 				fmt.Printf("  %-56s %5.0f µs of CPU  p50 %5.0f µs  p99 %5.0f µs\n", of, cost[room], p50[room], p99)
-				b.table.add(of+", µs of CPU", "Parley", []float64{cost[room]}, "%.0f")
-				b.table.add(of+", p50 µs", "Parley", []float64{p50[room]}, "%.0f")
-				b.table.add(of+", p99 µs", "Parley", []float64{p99}, "%.0f")
 			}
-			b.table.add(name+" "+where+", long / short, CPU", "Parley", []float64{cost[1] / cost[0]}, "%.2f")
-			b.table.add(name+" "+where+", long / short, p50", "Parley", []float64{p50[1] / p50[0]}, "%.2f")
+			b.table.add(name+" "+where+", p50 ms", "Parley", []float64{p50[1] / 1000}, "%.1f")
+			b.table.add(name+" "+where+", of 1,000,000 messages against 1,000: CPU", "Parley", []float64{cost[1] / cost[0]}, "%.2f")
 		}
 	}
 	return nil

@@ -155,7 +155,8 @@ func (b *bench) run(ctx context.Context, only, parley string) (err error) {
 	out.WriteString(`The first rows are the server's CPU time for each delivery, the bare write(2) of the same bytes to each socket in the same
 round being 1; medians of interleaved rounds, with their ranges. Messages are published by sendMessage over HTTP and stored
 in PostgreSQL before they are delivered (Parley); the peers keep them in memory. Flat out: 8 publishers, at most 16 events
-ahead of the sockets; 32 publishers: at most 64.
+ahead of the sockets; 32 publishers: at most 64. Parley's figures at 20 events/s hold the mutation that publishes, run on cold
+caches: see the last rows for what it costs with one listener, and what each more adds.
 `)
 	for _, s := range b.skipped {
 		fmt.Fprintln(&out, "Not measured:", s)
