@@ -18,6 +18,8 @@ import (
 
 	"github.com/parley-chat/parley/graph"
 	"github.com/parley-chat/parley/graph/generated"
+	"github.com/parley-chat/parley/internal/bus"
+	"github.com/parley-chat/parley/internal/bus/natsbus"
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/conversation"
@@ -41,6 +43,8 @@ type App struct {
 	cfg      config.Config
 	log      *slog.Logger
 	store    *store.Store
+	bus      bus.Bus      // sealed; nil: this node is alone
+	nats     *natsbus.Bus // what carries it
 	events   *eventlog.Log
 	messages *message.Service
 	presence *presence.Service
@@ -88,6 +92,9 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	if err != nil {
 		return nil, err
 	}
+	if err = a.openBus(c, key); err != nil {
+		return nil, err
+	}
 
 	metrics := obs.NewMetrics()
 	revoked := token.NewRevoked(c.AccessTTL, time.Now)
@@ -102,16 +109,19 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Feed: feeds,
 		Applied: func() chat.Position { return a.events.Applied() }}
 	es := generated.NewExecutableSchema(generated.Config{Resolvers: r})
-	a.events = eventlog.New(eventlog.Config{Source: a.store, Fill: feeds.Fill, Log: log, Apply: func(events []*chat.Event) {
+	a.events = eventlog.New(eventlog.Config{Source: a.store, Fill: feeds.Fill, Poll: c.LogPoll, Log: log, Apply: func(events []*chat.Event) {
 		revoked.Apply(events)
 		a.presence.Applied(events)
 		a.live.hub.Apply(events)
 	}})
-	a.store.AfterCommit(a.events.Offer)
+	a.store.AfterCommit(a.events.Ring)
 	a.live = newLive(a, r, es, users.Authenticate)
 	a.presence = presence.New(a.store, presence.Config{Publish: a.live.hub.Signal, Log: log})
 	r.Presences = a.presence
 	metrics.Register(liveMetrics(a.live.hub.Stats, func() int64 { return int64(a.events.Applied()) })...)
+	if a.bus != nil {
+		metrics.Register(busMetrics(a.nats, a.events.Stats)...)
+	}
 
 	page, err := web.GraphiQL()
 	if err != nil {
@@ -138,6 +148,9 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		return nil, err
 	}
 	a.stop = append(a.stop, a.live.stop)
+	if err = a.startBus(); err != nil {
+		return nil, err
+	}
 	a.events.Start()
 	a.stop = append(a.stop, a.events.Stop)
 	a.presence.Start()
