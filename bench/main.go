@@ -110,19 +110,19 @@ func (b *bench) run(ctx context.Context, only, parley string) (err error) {
 		measure      func(name string) error
 	}{
 		{"c", "1,000 sockets, 20 events/s", func(n string) error {
-			return b.fanOut(ctx, n, 1, few, traffic{1, 20, 1 << 20, short(8*time.Second, 3*time.Second)}, b.pairs)
+			return b.fanOut(ctx, n, 1, few, traffic{1, 20, 1 << 20, short(6*time.Second, 3*time.Second)}, b.pairs)
 		}},
 		{"f", "1,000 sockets, flat out", func(n string) error {
-			return b.fanOut(ctx, n, 1, few, traffic{8, 0, 16, short(4*time.Second, time.Second)}, b.pairs)
+			return b.fanOut(ctx, n, 1, few, traffic{8, 0, 16, short(3*time.Second, time.Second)}, b.pairs)
 		}},
 		{"m", "10,000 sockets, flat out", func(n string) error {
-			return b.fanOut(ctx, n, 0, many, traffic{8, 0, 16, short(5*time.Second, 2*time.Second)}, b.pairs)
+			return b.fanOut(ctx, n, 0, many, traffic{8, 0, 16, short(3*time.Second, 2*time.Second)}, b.pairs)
 		}},
 		{"p", "1,000 sockets, 32 publishers", func(n string) error {
-			return b.fanOut(ctx, n, 1, few, traffic{32, 0, 64, short(4*time.Second, time.Second)}, b.pairs)
+			return b.fanOut(ctx, n, 1, few, traffic{32, 0, 64, short(3*time.Second, time.Second)}, b.pairs)
 		}},
 		{"r", "resident bytes per idle socket", func(n string) error {
-			return b.memory(ctx, n, many, short(150*time.Second, 5*time.Second))
+			return b.memory(ctx, n, many, short(130*time.Second, 5*time.Second))
 		}},
 		{"o", "connect + init + subscribe, per second", func(n string) error {
 			return b.connects(ctx, n, map[bool]int{false: 4000, true: 2000}[b.quick], b.pairs)
@@ -130,8 +130,8 @@ func (b *bench) run(ctx context.Context, only, parley string) (err error) {
 		{"s", "durable sends, 64 HTTP clients, against pgbench", func(n string) error {
 			return b.sends(ctx, n, short(6*time.Second, time.Second), b.pairs)
 		}},
-		{"h", "a page of history", func(n string) error { return b.history(ctx, n, short(4*time.Second, time.Second), b.pairs) }},
-		{"g", "growth", func(string) error { return b.growth(ctx, short(5*time.Second, 2*time.Second)) }},
+		{"h", "a page of history", func(n string) error { return b.history(ctx, n, short(2*time.Second, time.Second), b.pairs) }},
+		{"g", "growth", func(string) error { return b.growth(ctx, short(3*time.Second, 2*time.Second)) }},
 	}
 	letters := only
 	if letters == "" {
