@@ -66,7 +66,11 @@ func DatabaseURL(c config.Config) string {
 
 // OpenStore opens the database that the settings name.
 func OpenStore(ctx context.Context, c config.Config, log *slog.Logger) (*store.Store, error) {
-	return store.Open(ctx, store.Config{URL: DatabaseURL(c), Unsynced: c.SQLiteSync == "NORMAL", Log: log})
+	return store.Open(ctx, storeConfig(c, log))
+}
+
+func storeConfig(c config.Config, log *slog.Logger) store.Config {
+	return store.Config{URL: DatabaseURL(c), Conns: c.DatabaseConns, Unsynced: c.SQLiteSync == "NORMAL", Log: log}
 }
 
 // Start opens and migrates the database, and serves. The caller stops the App it gets.
@@ -77,7 +81,9 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 			a.Stop()
 		}
 	}()
-	if a.store, err = OpenStore(ctx, c, log); err != nil {
+	data := storeConfig(c, log)
+	data.Durable = c.Production()
+	if a.store, err = store.Open(ctx, data); err != nil {
 		return nil, err
 	}
 	a.stop = append(a.stop, a.store.Close)

@@ -56,7 +56,7 @@ var invariants = []invariant{
 // Check verifies the log's contiguity and every counter against a recount. The error is the first violation.
 func (s *Store) Check(ctx context.Context) error {
 	if s.pool == nil {
-		return check(s.db.WithContext(ctx))
+		return check(querier{gorm: s.db.gorm.WithContext(ctx)}) // however long it takes
 	}
 	return s.write.WithContext(ctx).Transaction(func(g *gorm.DB) error {
 		for _, k := range wholeTables { // which are right here: by index alone a join would take one table times the other

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"io"
 	"net"
@@ -36,34 +38,45 @@ func (s *Store) lostRace(err error) bool {
 	return errors.Is(err, sqlite3.BUSY) || isDuplicate(err)
 }
 
-// translate makes UNAVAILABLE of what will pass: no connection, a database that is starting, stopping or full.
+// translate makes UNAVAILABLE of what will pass: no connection, a database that is starting, stopping, full or slow.
 func translate(err error) error {
 	var own *chat.Error
-	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	if unavailable(err) {
-		return &chat.Error{Code: chat.CodeUnavailable, Message: "the database cannot be reached; try again", RetryAfter: time.Second, Cause: err}
+	message := "the database cannot be reached; try again"
+	switch {
+	case errors.Is(err, context.DeadlineExceeded): // readTimeout or writeTimeout, or the caller's own
+		message = "the database does not answer in time; try again"
+	case !unavailable(err):
+		return err
 	}
-	return err
+	return &chat.Error{Code: chat.CodeUnavailable, Message: message, RetryAfter: time.Second, Cause: err}
 }
 
 func unavailable(err error) bool {
+	var connect *pgconn.ConnectError // before pgconn.PgError, which may be why: a wrong password does not come from who asks
+	if errors.As(err, &connect) {
+		return true
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		switch {
-		case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57P"):
-			return true // connection exception, insufficient resources, operator intervention
+		switch pg.Code[:min(2, len(pg.Code))] {
+		case "08", "53", "57", "58": // connection exception, insufficient resources, operator intervention, system error
+			return true
+		}
+		return pg.Code == "25006" // read_only_sql_transaction: another server has become the primary
+	}
+	var lite sqlite3.ErrorCode // before net.Error, whose methods it has
+	if errors.As(err, &lite) {
+		switch lite {
+		case sqlite3.FULL, sqlite3.IOERR, sqlite3.CANTOPEN, sqlite3.NOMEM, sqlite3.BUSY, sqlite3.PROTOCOL, sqlite3.INTERRUPT:
+			return true
 		}
 		return false
 	}
-	var lite *sqlite3.Error // before net.Error, whose methods it has
-	if errors.As(err, &lite) {
-		return errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.IOERR) || errors.Is(err, sqlite3.BUSY)
-	}
-	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, net.ErrClosed) || strings.HasSuffix(err.Error(), "conn closed") ||
-		errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.IOERR) || errors.Is(err, sqlite3.BUSY)
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+		strings.HasSuffix(err.Error(), "conn closed")
 }

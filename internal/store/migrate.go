@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/ncruces/go-sqlite3/driver"
 	"github.com/pressly/goose/v3"
@@ -81,26 +82,24 @@ func (s *Store) migrating(ctx context.Context, exclusive bool, do func(*goose.Pr
 // lockPostgres polls: a process blocked inside pg_advisory_lock would hold a snapshot, for which a CREATE INDEX
 // CONCURRENTLY of the process that migrates waits for ever.
 func (s *Store) lockPostgres(ctx context.Context) (func(), error) {
-	c, err := s.pool.Acquire(ctx)
+	c, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig) // the pool may have no more than the one that migrates
 	if err != nil {
 		return nil, err
 	}
+	release := func() { _ = c.Close(context.WithoutCancel(ctx)) } // and with it the lock
 	for {
 		var got bool
 		if err := c.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", migrationLock).Scan(&got); err != nil {
-			c.Release()
+			release()
 			return nil, err
 		}
 		if got {
-			return func() {
-				_, _ = c.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrationLock)
-				c.Release()
-			}, nil
+			return release, nil
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			c.Release()
+			release()
 			return nil, ctx.Err()
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,9 +25,7 @@ type querier struct {
 
 // WithContext returns the same querier with another context.
 func (q querier) WithContext(ctx context.Context) querier {
-	if q.ctx = ctx; q.gorm != nil {
-		q.gorm = q.gorm.WithContext(ctx)
-	}
+	q.ctx = ctx
 	return q
 }
 
@@ -40,7 +39,24 @@ type found interface {
 	Err() error
 }
 
+// readTimeout bounds a query, the wait for a connection included.
+const readTimeout = 10 * time.Second
+
 func (q querier) query(sql string, args []any) (_ found, closed func(), err error) {
+	if q.ctx != nil { // else gorm has one
+		ctx, cancel := context.WithTimeout(q.ctx, readTimeout)
+		defer func() {
+			if err != nil {
+				cancel()
+				return
+			}
+			rows := closed
+			closed = func() { rows(); cancel() }
+		}()
+		if q.ctx = ctx; q.gorm != nil {
+			q.gorm = q.gorm.WithContext(ctx)
+		}
+	}
 	if q.pool == nil {
 		rs, err := q.gorm.Raw(sql, args...).Rows() //nolint:rowserrcheck // list does
 		return rs, func() { _ = rs.Close() }, err

@@ -28,6 +28,8 @@ type Config struct {
 	URL string
 	// Conns is the most connections to PostgreSQL; 0 means 20. One more is kept for batches.
 	Conns int
+	// Durable refuses a PostgreSQL server that is configured to lose what it has acknowledged.
+	Durable bool
 	// Unsynced lets SQLite acknowledge before the disk has (synchronous=NORMAL): a power loss may then take back the
 	// newest changes, a crash of the program may not.
 	Unsynced bool
@@ -82,7 +84,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if path, ok := strings.CutPrefix(c.URL, "sqlite:"); ok {
 		err = s.openSQLite(path, c)
 	} else {
-		err = s.openPostgres(ctx, c)
+		if err = s.openPostgres(ctx, c); err == nil && c.Durable {
+			err = s.durable(ctx)
+		}
 	}
 	if err != nil {
 		s.Close()
@@ -104,6 +108,9 @@ func (s *Store) openPostgres(ctx context.Context, c Config) error {
 		return fmt.Errorf("the database's address cannot be read: it should be postgres://user:password@host:port/name") // err would show the password
 	}
 	pc.MaxConns = int32(c.Conns) //nolint:gosec // a small setting
+	if t := pc.ConnConfig.ConnectTimeout; t == 0 || t > connectTimeout {
+		pc.ConnConfig.ConnectTimeout = connectTimeout // one that hangs keeps its place in the pool
+	}
 	pc.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	pc.ConnConfig.Tracer = c.tracePostgres
 	// One generic plan for each statement, whatever it is run with, and by index whatever the statistics say: the tables
@@ -207,7 +214,10 @@ func (tx *Tx) Emit(e chat.Event, topics ...chat.Topic) {
 	}
 }
 
-const writeTimeout = 10 * time.Second
+const (
+	writeTimeout   = 10 * time.Second
+	connectTimeout = 5 * time.Second
+)
 
 // Write runs fn and the listeners of what it emits in one transaction, and appends the events last. It returns the
 // position of the last event; without any, the head as of the change. fn may run more than once, and must not keep
@@ -229,7 +239,7 @@ func (s *Store) Write(ctx context.Context, actor chat.ID, fn func(*Tx) error) (c
 		select {
 		case <-time.After(time.Duration(try) * 5 * time.Millisecond):
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, translate(ctx.Err())
 		}
 	}
 }

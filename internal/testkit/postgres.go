@@ -92,8 +92,13 @@ func MustStartPostgres(tb testing.TB, settings ...string) *Postgres {
 	return &Postgres{s.admin(), tb, s}
 }
 
-// Kill ends the server with SIGKILL, which its sessions learn from its absence, or with SIGQUIT, which they are told of.
-func (p *Postgres) Kill(sig syscall.Signal) { p.server.kill(sig) }
+// MustKill ends the server with SIGKILL, or with SIGQUIT, of which its sessions tell their clients.
+func (p *Postgres) MustKill(sig syscall.Signal) {
+	p.tb.Helper()
+	if err := p.server.kill(sig); err != nil {
+		p.tb.Fatalf("testkit: %v", err)
+	}
+}
 
 // MustStart starts the server again, on the same address and data.
 func (p *Postgres) MustStart(settings ...string) {

@@ -116,7 +116,7 @@ func TestPostgresIsKilledAndStartedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGQUIT} {
-		p.Kill(sig)
+		p.MustKill(sig)
 		if _, err := pgx.Connect(t.Context(), p.URL); err == nil {
 			t.Fatalf("%v: it is still there", sig)
 		}

@@ -199,16 +199,41 @@ func (s *server) ended() bool {
 	return err != nil || pid != 0
 }
 
-// kill ends the server and waits for its end.
-func (s *server) kill(sig syscall.Signal) {
+// kill ends the server and waits for its end. SIGKILL is for all of its processes: a session that is busy would notice only
+// later that the first is gone.
+func (s *server) kill(sig syscall.Signal) error {
+	pids, err := []int(nil), error(nil)
+	if sig == syscall.SIGKILL {
+		pids, err = s.sessions()
+	}
 	_ = s.main.Process.Signal(sig)
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, sig)
+	}
 	_ = s.main.Wait()
+	return err
+}
+
+// sessions stops the server from making new ones, and lists those it has.
+func (s *server) sessions() ([]int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), statementTimeout)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.admin())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_ = s.main.Process.Signal(syscall.SIGSTOP)
+	rows, err := conn.Query(ctx, "SELECT pid FROM pg_stat_activity")
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int])
 }
 
 // remove stops the server and removes all of it.
 func (s *server) remove() error {
-	s.kill(syscall.SIGQUIT)
-	return errors.Join(s.alive.Close(), s.janitor.Wait(), s.owner.Close())
+	return errors.Join(s.kill(syscall.SIGQUIT), s.alive.Close(), s.janitor.Wait(), s.owner.Close())
 }
 
 // own marks dir as used by this process, and leaves a shell behind that waits for the end of this process (the end of

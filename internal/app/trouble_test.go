@@ -1,0 +1,289 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley/internal/app"
+	"github.com/parley-chat/parley/internal/client"
+	"github.com/parley-chat/parley/internal/obs"
+	"github.com/parley-chat/parley/internal/testkit"
+)
+
+// recovery is how long everything may take to go on after the trouble.
+const recovery = 10 * time.Second
+
+// answerWithin is how soon whoever asks must be told that the database is away.
+const answerWithin = 5 * time.Second
+
+// refusedForNow says what is wrong with an error that should tell a client to try again.
+func refusedForNow(err error) error {
+	var told client.Errors
+	if !errors.As(err, &told) {
+		return fmt.Errorf("not an answer: %w", err)
+	}
+	for _, e := range told {
+		if after, ok := e.Extensions["retryAfter"].(float64); e.Extensions["code"] != "UNAVAILABLE" || !ok || after < 1 {
+			return fmt.Errorf("not UNAVAILABLE with retryAfter: %+v", e)
+		}
+	}
+	return nil
+}
+
+// ask runs an operation on a socket.
+func ask(ctx context.Context, s *client.Socket, text string, vars client.Vars) error {
+	sub, err := s.Subscribe(text, vars, 1)
+	if err != nil {
+		return err
+	}
+	if err := sub.Next(ctx, nil); err != nil {
+		return err
+	}
+	if err := sub.Next(ctx, nil); !errors.Is(err, client.ErrComplete) {
+		return fmt.Errorf("after the answer: %w", err)
+	}
+	return nil
+}
+
+// PostgreSQL is killed under load, twice, and comes back on its own data.
+func TestPostgresIsKilled(t *testing.T) {
+	t.Parallel()
+	const senders = 6
+	db := testkit.MustStartPostgres(t)
+	a := testkit.MustRunApp(t, db.URL, "--database-conns", "6")
+	people := mustMeet(t, a.URL(), 4)
+	room := mustCreateGroup(t, people[0], people[1:]...)
+	begin := mustSend(t, people[0].Client, room, "the first").SendMessage.Cursor
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+
+	var sockets []*client.Socket
+	var subs []*client.Subscription
+	var all []*subscriber
+	var listening sync.WaitGroup
+	follow := func(p *client.Account, room string) {
+		s := &subscriber{who: p, room: room, cursor: begin, urls: []string{a.URL()}, random: rand.New(rand.NewPCG(1, uint64(len(all))))}
+		sock, sub, err := s.subscribe(ctx, 1<<14) // read at the end
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, sockets, subs = append(all, s), append(sockets, sock), append(subs, sub)
+	}
+	for _, p := range people {
+		follow(p, "")
+		follow(p, room)
+	}
+
+	// Whoever is told to try again does so, with the same key; whoever is told anything else has found a bug.
+	var mu sync.Mutex
+	acked := map[string]sent{}
+	var cut atomic.Int64
+	written := make(chan struct{})
+	var sending sync.WaitGroup
+	for w := range senders {
+		p := people[w%len(people)]
+		sock := sockets[w]
+		sending.Go(func() {
+			for n := 0; ; n++ {
+				key := fmt.Sprintf("%d-%d", w, n)
+				for {
+					asked := time.Now()
+					var s sent
+					var err error
+					if w < senders/2 {
+						s, err = send(ctx, p.Client, room, "text "+key, key)
+					} else {
+						s, err = sendBySocket(ctx, sock, room, "text "+key, key)
+					}
+					if took := time.Since(asked); took > answerWithin {
+						t.Errorf("a send was answered after %v", took)
+					}
+					if err == nil {
+						mu.Lock()
+						acked[key] = s
+						mu.Unlock()
+						break
+					}
+					if cut.Add(1); refusedForNow(err) != nil {
+						t.Errorf("a send: %v", refusedForNow(err))
+						return
+					}
+					select {
+					case <-time.After(20 * time.Millisecond):
+					case <-written: // what was not acknowledged may be there or not
+						return
+					}
+				}
+				select {
+				case <-written:
+					return
+				default:
+				}
+			}
+		})
+	}
+	sends := func() int { mu.Lock(); defer mu.Unlock(); return len(acked) }
+	more := func(n int) {
+		want := sends() + n
+		eventually(t, func() error {
+			if got := sends(); got < want {
+				return fmt.Errorf("%d sends, want %d", got, want)
+			}
+			return nil
+		})
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGQUIT} {
+		more(100)
+		db.MustKill(sig)
+		// Everything answers, and soon, over HTTP and on the sockets that stay.
+		for _, c := range outageOperations(people[1].ID, room) {
+			for name, do := range map[string]func(context.Context) error{
+				"HTTP":   func(ctx context.Context) error { return people[0].Do(ctx, c, nil, nil) },
+				"socket": func(ctx context.Context) error { return ask(ctx, sockets[0], c, nil) },
+			} {
+				soon, cancel := context.WithTimeout(ctx, answerWithin)
+				if err := refusedForNow(do(soon)); err != nil {
+					t.Errorf("%v, %s over %s: %v", sig, c, name, err)
+				}
+				cancel()
+			}
+		}
+		db.MustStart()
+		back := time.Now()
+		more(50)
+		if took := time.Since(back); took > recovery {
+			t.Errorf("%v: sends go on after %v", sig, took)
+		} else {
+			t.Logf("%v: sends go on after %v", sig, took)
+		}
+		for _, c := range outageOperations(people[1].ID, room) {
+			if !strings.HasPrefix(c, "mutation") {
+				if err := people[0].Do(ctx, c, nil, nil); err != nil {
+					t.Errorf("%v, afterwards, %s: %v", sig, c, err)
+				}
+			}
+		}
+	}
+	close(written)
+	sending.Wait()
+	if cut.Load() < senders {
+		t.Errorf("the outages hit %d sends", cut.Load())
+	}
+
+	// Each listener is still on its socket, and has seen everything.
+	s := testkit.MustOpenStore(t, db.URL)
+	log := mustEvents(t, s)
+	for i, x := range all {
+		want := expected(x, entitled(t, s, log, mustID(t, x.who.ID), position(t, begin)))
+		listening.Go(func() {
+			soon, cancel := context.WithTimeout(ctx, recovery)
+			defer cancel()
+			var err error
+			caught := 0
+			for err == nil && (caught == 0 || len(x.seen) < len(want)) {
+				var now bool
+				if now, err = x.take(soon, subs[i]); now {
+					caught++
+				}
+			}
+			if err != nil || caught != 1 || len(subs[i].C) > 0 {
+				t.Errorf("listener %d: %v, %d CaughtUp, %d events too many", i, err, caught, len(subs[i].C))
+			}
+			same(t, x.seen, want)
+		})
+	}
+	listening.Wait()
+	for _, sock := range sockets {
+		sock.Close()
+	}
+	ids, bodies := mustHistory(t, people[0].Client, room)
+	stored := map[string]string{}
+	for i, id := range ids {
+		if first, twice := stored[bodies[i]]; twice {
+			t.Errorf("%q is there as %s and %s", bodies[i], first, id)
+		}
+		stored[bodies[i]] = id
+	}
+	for key, x := range acked {
+		if stored["text "+key] != x.SendMessage.Message.ID {
+			t.Errorf("%s was acknowledged as %s, and is stored as %q", key, x.SendMessage.Message.ID, stored["text "+key])
+		}
+	}
+	t.Logf("%d sends acknowledged, %d told to try again", len(acked), cut.Load())
+	mustCheck(t, s)
+}
+
+// outageOperations is one of each way to the database.
+func outageOperations(other, room string) []string {
+	return []string{
+		`{ me { displayName } }`,
+		`{ sessions(first: 1) { nodes { id } } }`,
+		fmt.Sprintf(`{ conversation(id: %q) { title messages(last: 5) { nodes { body sender { username } } } } }`, room),
+		`{ conversations(first: 5) { nodes { id unreadCount lastMessage { body } } } }`,
+		`{ friends { nodes { user { id } } } }`,
+		fmt.Sprintf(`{ user(id: %q) { displayName } }`, other),
+		fmt.Sprintf(`mutation { createGroup(input: {title: "away", memberIds: [%q]}) { conversation { id } } }`, other),
+		`mutation { updateProfile(input: {bio: "away"}) { cursor } }`,
+		fmt.Sprintf(`mutation { sendMessage(input: {conversationId: %q, body: "away", clientKey: "away"}) { cursor } }`, room),
+		fmt.Sprintf(`mutation { markRead(input: {conversationId: %q, seq: 1}) { cursor } }`, room),
+		`mutation { signIn(input: {username: "somebody-else", password: "correct horse battery"}) { accessToken } }`,
+		`mutation { signUp(input: {username: "somebody-new", displayName: "New", password: "correct horse battery"}) { accessToken } }`,
+	}
+}
+
+func sendBySocket(ctx context.Context, s *client.Socket, conversation, body, key string) (x sent, err error) {
+	sub, err := s.Subscribe(`mutation($c: ID!, $b: String!, $k: String!) {
+		sendMessage(input: {conversationId: $c, body: $b, clientKey: $k}) { cursor message { id seq body } }
+	}`, client.Vars{"c": conversation, "b": body, "k": key}, 1)
+	if err == nil {
+		err = sub.Next(ctx, &x)
+	}
+	return x, err
+}
+
+func same(t *testing.T, got, want []seen) {
+	t.Helper()
+	for i := range max(len(want), len(got)) {
+		if i >= len(want) || i >= len(got) || got[i] != want[i] {
+			t.Errorf("%d events, want %d; they differ from number %d on: %v, want %v", len(got), len(want), i, got[i:min(i+3, len(got))], want[i:min(i+3, len(want))])
+			return
+		}
+	}
+}
+
+// In production a server that may take back what it has acknowledged is refused, with what to do.
+func TestProductionWantsADurablePostgres(t *testing.T) {
+	t.Parallel()
+	db := testkit.MustStartPostgres(t, "fsync=off")
+	start := func(environment string) error {
+		a, err := app.Start(t.Context(), testkit.MustConfig(t, db.URL, "--env", environment, "--admin-addr", "127.0.0.1:0", "--secret", "7d0c3bb19f4d4c0f9e6a52f8cc1d70b5e1"), obs.NewLogger(io.Discard, "error"))
+		if err == nil {
+			a.Stop()
+		}
+		return err
+	}
+	if err := start("development"); err != nil {
+		t.Errorf("development: %v", err)
+	}
+	for _, c := range []struct{ setting, refusal string }{
+		{"fsync=off", "ALTER SYSTEM SET fsync = on"},
+		{"synchronous_commit=off", "ALTER SYSTEM SET synchronous_commit = on"},
+		{"full_page_writes=off", ""}, // only warned of
+		{"fsync=on", ""},
+	} {
+		db.MustKill(syscall.SIGQUIT)
+		db.MustStart(c.setting)
+		if err := start("production"); c.refusal == "" && err != nil || c.refusal != "" && (err == nil || !strings.Contains(err.Error(), c.refusal)) {
+			t.Errorf("%s: %v, want %q", c.setting, err, c.refusal)
+		}
+	}
+}
