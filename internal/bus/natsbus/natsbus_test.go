@@ -30,7 +30,12 @@ type node struct {
 
 func mustOpen(t *testing.T, url, cluster string) *node {
 	t.Helper()
-	b, err := natsbus.Open(natsbus.Config{URL: url, Cluster: cluster, Name: t.Name()})
+	return mustStart(t, natsbus.Config{URL: url, Cluster: cluster})
+}
+
+func mustStart(t *testing.T, c natsbus.Config) *node {
+	t.Helper()
+	b, err := natsbus.Open(c)
 	if err != nil {
 		t.Fatal(err)
 	}
