@@ -61,7 +61,8 @@ func mustNext(t *testing.T, sub *client.Subscription) heard {
 	return h
 }
 
-// typical is how long it typically takes a message from its sender to a listener.
+// typical is how long it takes a message from its sender to a listener, when nothing else is in the way: other tests run
+// beside this one.
 func typical(t *testing.T, from *client.Client, conversation string, to *client.Subscription) time.Duration {
 	t.Helper()
 	var took []time.Duration
@@ -74,7 +75,7 @@ func typical(t *testing.T, from *client.Client, conversation string, to *client.
 		took = append(took, time.Since(begin))
 	}
 	slices.Sort(took)
-	return took[len(took)/2]
+	return took[2]
 }
 
 func mustConnect(t *testing.T, nodes ...*app.App) {
