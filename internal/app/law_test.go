@@ -77,7 +77,8 @@ type person struct {
 
 func newWorld(t *testing.T, url string) *world {
 	w := &world{T: t, store: testkit.MustOpenStore(t, url)}
-	a := testkit.MustRunApp(t, url, "--max-complexity", "100000000", "--max-aliases", "100", "--max-tokens", "10000")
+	// With one connection, whatever takes a second one while it holds it waits for itself.
+	a := testkit.MustRunApp(t, url, "--database-conns", "1", "--max-complexity", "100000000", "--max-aliases", "100", "--max-tokens", "10000")
 	w.url = a.URL()
 	for _, p := range []struct {
 		p    **person

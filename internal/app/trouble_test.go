@@ -2,16 +2,23 @@ package app_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/parley-chat/parley/internal/app"
 	"github.com/parley-chat/parley/internal/client"
@@ -285,5 +292,244 @@ func TestProductionWantsADurablePostgres(t *testing.T) {
 		if err := start("production"); c.refusal == "" && err != nil || c.refusal != "" && (err == nil || !strings.Contains(err.Error(), c.refusal)) {
 			t.Errorf("%s: %v, want %q", c.setting, err, c.refusal)
 		}
+	}
+}
+
+// All connections are held: by 200 at once that take turns, and by some that wait for a lock that nobody gives up.
+func TestPoolIsDry(t *testing.T) {
+	t.Parallel()
+	db := testkit.MustStartPostgres(t)
+	a := testkit.MustRunApp(t, db.URL, "--database-conns", "2")
+	people := mustMeet(t, a.URL(), 5)
+	room := mustCreateGroup(t, people[0], people[1:]...)
+	mustSend(t, people[0].Client, room, "the first")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	sock, err := people[1].Dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sock.Close()
+	sub, err := sock.Subscribe(`subscription($c: ID!, $after: Cursor) { messageAdded(conversationId: $c, after: $after) { __typename ... on MessageAdded { message { body } } } }`,
+		client.Vars{"c": room, "after": people[1].Cursor}, 1<<14)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	atOnce(200, func(i int) {
+		other := people[1+i%4]
+		err := people[(2+i%4+(i/7)%4)%5].Do(ctx, busyOperation(i, other.ID, room), nil, nil)
+		if err != nil && !slices.Contains([]string{"CONFLICT", "FORBIDDEN", "NOT_FOUND"}, client.Code(err)) {
+			t.Errorf("%s: %v", busyOperation(i, other.ID, room), err)
+		}
+	})
+
+	lock, err := pgx.Connect(ctx, db.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Close(context.WithoutCancel(ctx)) }()
+	if _, err := lock.Exec(ctx, "BEGIN; UPDATE event_head SET position = position"); err != nil {
+		t.Fatal(err)
+	}
+	var refused atomic.Int64
+	check := func(what string, asked time.Time, err error) {
+		if took := time.Since(asked); took > 2*recovery+2*time.Second {
+			t.Errorf("%s was answered after %v", what, took)
+		}
+		if err == nil {
+			return
+		}
+		if refused.Add(1); refusedForNow(err) != nil {
+			t.Errorf("%s: %v", what, refusedForNow(err))
+		}
+	}
+	var sends sync.WaitGroup
+	sends.Go(func() {
+		atOnce(20, func(i int) {
+			asked := time.Now()
+			_, err := send(ctx, people[i%5].Client, room, "while it is dry", fmt.Sprint("dry ", i))
+			check("a send", asked, err)
+		})
+	})
+	atOnce(40, func(i int) {
+		text, asked := outageOperations(people[1].ID, room)[i%5], time.Now()
+		if i%4 == 0 {
+			text = fmt.Sprintf(`mutation { createGroup(input: {title: "dry", memberIds: [%q]}) { cursor } }`, people[1].ID)
+		}
+		check(text, asked, people[0].Do(ctx, text, nil, nil))
+	})
+	if refused.Load() < 10 {
+		t.Errorf("%d were refused, want all the mutations at least", refused.Load())
+	}
+	if _, err := lock.Exec(ctx, "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	back := time.Now()
+	sends.Wait()
+	for i := range 20 {
+		if _, err := send(ctx, people[i%5].Client, room, "while it is dry", fmt.Sprint("dry ", i)); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	}
+	_, bodies := mustHistory(t, people[0].Client, room)
+	if took := time.Since(back); took > recovery {
+		t.Errorf("everything goes on after %v", took)
+	}
+	for n := 0; n < len(bodies); {
+		var got struct {
+			MessageAdded struct {
+				Typename string `json:"__typename"`
+				Message  struct{ Body string }
+			}
+		}
+		if err := sub.Next(ctx, &got); err != nil {
+			t.Fatalf("after %d of %d messages: %v", n, len(bodies), err)
+		}
+		if got.MessageAdded.Typename == "MessageAdded" {
+			if got.MessageAdded.Message.Body != bodies[n] {
+				t.Fatalf("message %d is %q, want %q", n, got.MessageAdded.Message.Body, bodies[n])
+			}
+			n++
+		}
+	}
+	mustCheck(t, testkit.MustOpenStore(t, db.URL))
+}
+
+// busyOperation is one of all kinds of change.
+func busyOperation(i int, other, room string) string {
+	switch i % 12 {
+	case 0:
+		return fmt.Sprintf(`mutation { createGroup(input: {title: "busy", memberIds: [%q]}) { conversation { id members(first: 5) { nodes { user { username } } } } } }`, other)
+	case 1:
+		return fmt.Sprintf(`mutation { updateGroup(input: {conversationId: %q, title: "busy %d"}) { conversation { title } } }`, room, i)
+	case 2:
+		return fmt.Sprintf(`mutation { addMembers(input: {conversationId: %q, userIds: [%q]}) { cursor } }`, room, other)
+	case 3:
+		return fmt.Sprintf(`mutation { setMemberRole(input: {conversationId: %q, userId: %q, role: ADMIN}) { cursor } }`, room, other)
+	case 4:
+		return fmt.Sprintf(`mutation { updateProfile(input: {bio: "busy %d"}) { user { bio } } }`, i)
+	case 5:
+		return fmt.Sprintf(`mutation { sendFriendRequest(input: {userId: %q}) { request { id from { username } to { username } } } }`, other)
+	case 6:
+		return fmt.Sprintf(`mutation { signUp(input: {username: "busy-%d", displayName: "Busy", password: "correct horse battery"}) { user { id } } }`, i)
+	case 7:
+		return fmt.Sprintf(`mutation { markRead(input: {conversationId: %q, seq: 1}) { conversation { unreadCount lastMessage { body sender { username } } } } }`, room)
+	case 8:
+		return fmt.Sprintf(`mutation { setTyping(input: {conversationId: %q, typing: true}) { __typename } }`, room)
+	}
+	return fmt.Sprintf(`mutation { sendMessage(input: {conversationId: %q, body: "busy", clientKey: "busy %d"}) { message { seq sender { username } } } }`, room, i)
+}
+
+// The disk of a SQLite database is full, and then it is not.
+func TestDiskIsFull(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("a small file system takes the rights of root (the test of the store fills a database without): %v %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("%v %s", err, out)
+		}
+	})
+	url := "sqlite:" + filepath.Join(dir, "parley.db")
+	a := testkit.MustRunApp(t, url)
+	people := mustMeet(t, a.URL(), 2)
+	room := mustCreateGroup(t, people[0], people[1])
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	sock, err := people[1].Dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sock.Close()
+	s := &subscriber{who: people[1], room: room, cursor: people[1].Cursor}
+	sub, err := sock.Subscribe(`subscription($c: ID!, $after: Cursor) { e: messageAdded(conversationId: $c, after: $after) { __typename cursor ... on MessageAdded { message { seq } } } }`,
+		client.Vars{"c": room, "after": s.cursor}, 1<<14)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := strings.Repeat("much ", 700)
+	acked := 0
+	for round := range 2 {
+		for range 20 {
+			mustSend(t, people[0].Client, room, body)
+			acked++
+		}
+		ballast := filepath.Join(dir, "ballast")
+		fill(t, ballast)
+		refused := 0
+		for n := 0; refused < 20; n++ {
+			key := fmt.Sprintf("full %d %d", round, n)
+			switch _, err := send(ctx, people[0].Client, room, body, key); {
+			case err == nil:
+				acked++
+			case refusedForNow(err) != nil:
+				t.Fatalf("a send: %v", refusedForNow(err))
+			default:
+				refused++
+			}
+		}
+		for _, text := range outageOperations(people[1].ID, room) {
+			err := people[0].Do(ctx, text, nil, nil)
+			if strings.HasPrefix(text, "mutation") {
+				if err != nil && client.Code(err) != "UNAUTHENTICATED" && refusedForNow(err) != nil {
+					t.Errorf("%s: %v", text, refusedForNow(err))
+				}
+			} else if err != nil {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+		if err := ask(ctx, sock, `{ me { displayName } }`, nil); err != nil {
+			t.Errorf("a query on the socket: %v", err)
+		}
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+		back := time.Now()
+		mustSend(t, people[0].Client, room, "room again")
+		acked++
+		if took := time.Since(back); took > recovery {
+			t.Errorf("sends go on after %v", took)
+		}
+	}
+	for caught := false; !caught || len(s.seen) < acked; {
+		now, err := s.take(ctx, sub)
+		if err != nil {
+			t.Fatalf("after %d of %d messages: %v", len(s.seen), acked, err)
+		}
+		caught = caught || now
+	}
+	for i, x := range s.seen {
+		if x.seq != int64(i+1) {
+			t.Fatalf("message %d came as number %d", x.seq, i+1)
+		}
+	}
+	mustCheck(t, testkit.MustOpenStore(t, url))
+	raw, err := sql.Open("sqlite3", "file:"+strings.TrimPrefix(url, "sqlite:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	var verdict string
+	if err := raw.QueryRowContext(ctx, "PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
+		t.Errorf("integrity_check: %s %v", verdict, err)
+	}
+}
+
+// fill writes a file until the disk is full.
+func fill(t *testing.T, name string) {
+	t.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
 	}
 }
