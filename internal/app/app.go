@@ -122,7 +122,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	}})
 	a.store.AfterCommit(a.events.Ring)
 	a.live = newLive(a, r, es, users.Authenticate)
-	a.presence = presence.New(a.store, presence.Config{Publish: a.live.hub.Signal, Log: log})
+	a.presence = presence.New(a.store, presence.Config{Publish: a.live.hub.Signal, Bus: a.bus, Log: log})
 	r.Presences = a.presence
 	metrics.Register(liveMetrics(a.live.hub.Stats, func() int64 { return int64(a.events.Applied()) })...)
 	if a.bus != nil {

@@ -59,7 +59,9 @@ func (n *node) Publish(subject string, data []byte) {
 			other.mu.Lock()
 			f := other.hears[subject]
 			other.mu.Unlock()
-			other.queue <- func() { f(copied) }
+			if f != nil {
+				other.queue <- func() { f(copied) }
+			}
 		}
 	}
 }

@@ -45,6 +45,7 @@ type simNode struct {
 	paused    bool
 	connected bool
 	soon      bool
+	late      bool // runs again, and has not read what has come meanwhile
 	changes   map[uuid.UUID]struct{}
 	view      map[uuid.UUID]bool
 	flips     []flip
@@ -119,6 +120,8 @@ func (s *sim) stop(node int) {
 	n.written = append(n.written, sighting{s.now, slices.Collect(maps.Keys(n.here))})
 }
 
+func (s *sim) resume(node int) { s.nodes[node].paused, s.nodes[node].late = false, true }
+
 func (s *sim) run(d time.Duration) {
 	for end := s.now.Add(d); s.now.Before(end); {
 		s.now = s.now.Add(step)
@@ -127,7 +130,7 @@ func (s *sim) run(d time.Duration) {
 		for _, l := range s.wire {
 			from, to := s.nodes[l.from], s.nodes[l.to]
 			switch {
-			case to.paused || l.at.After(s.now): // the kernel keeps it
+			case to.paused || to.late || l.at.After(s.now): // the kernel keeps it
 				later = append(later, l)
 			case to.down || s.cut[[2]int{l.from, l.to}] || !to.connected || !from.connected:
 			default:
@@ -143,7 +146,8 @@ func (s *sim) run(d time.Duration) {
 			if n.down || n.paused {
 				continue
 			}
-			slow := s.now.UnixMilli()%resolution.Milliseconds() == 0
+			slow := n.late || s.now.UnixMilli()%resolution.Milliseconds() == 0
+			n.late = false
 			if slow {
 				last, others := n.due(s.now)
 				if len(last) > 0 {
@@ -250,7 +254,7 @@ func TestConverges(t *testing.T) {
 			case op == 12:
 				n.paused = true
 			case op == 13:
-				n.paused = false
+				s.resume(i)
 			case op == 14:
 				s.cut[[2]int{i, s.rnd.IntN(len(s.nodes))}] = true
 			case op == 15:
@@ -394,6 +398,7 @@ func TestBye(t *testing.T) {
 	s.run(2 * time.Second)
 	s.stop(0)
 	s.publish(0, frame{kind: kindHello, node: s.nodes[0].id, seq: 7, users: 2}) // late
+	s.publish(0, frame{kind: kindState, node: s.nodes[0].id, answer: 7, seq: 7, parts: 1, came: s.users})
 	at := s.now
 	s.run(4500 * time.Millisecond)
 	s.connect(1, s.users[0])
@@ -431,6 +436,9 @@ func TestBusDown(t *testing.T) {
 	s.run(time.Second)
 	for _, n := range s.nodes {
 		n.connected = true
+	}
+	s.run(5 * step) // one beat before they are told
+	for _, n := range s.nodes {
 		n.reconnected(s.now)
 	}
 	states := s.messages[kindState]
@@ -482,22 +490,151 @@ func TestPause(t *testing.T) {
 	s.run(3 * time.Second)
 	s.nodes[0].paused = true
 	s.run(3 * time.Second) // short: nobody notices
-	s.nodes[0].paused = false
+	s.resume(0)
 	s.run(10 * time.Second)
 	s.mustStay(t)
 	s.nodes[0].paused = true
 	s.run(7 * time.Second) // its users have begun to leave
-	s.nodes[0].paused = false
+	s.resume(0)
 	s.run(10 * time.Second)
 	s.mustStay(t)
 	s.mustAgree(t)
 	s.nodes[0].paused = true
 	s.run(30 * time.Second)
-	s.nodes[0].paused = false
+	s.resume(0)
 	s.run(10 * time.Second)
 	s.mustAgree(t)
 	if len(s.offline(0)) != 0 || len(s.offline(1)) != 1 || len(s.offline(2)) != 1 {
 		t.Error("who stood still does not blame the others")
+	}
+	if w := s.writes(); w[s.users[0]] != 2 || w[s.users[1]]+w[s.users[2]] != 0 { // it was dead twice
+		t.Errorf("%v", w)
+	}
+	// Somebody comes back, elsewhere, while this node stands still.
+	s = newSim(2, 1, 1)
+	s.run(2 * time.Second)
+	s.connect(1, s.users...)
+	s.run(time.Second)
+	s.disconnect(1, s.users...)
+	s.run(6 * time.Second)
+	s.nodes[0].paused = true
+	s.connect(1, s.users...)
+	s.run(10 * time.Second)
+	s.resume(0)
+	s.run(10 * time.Second)
+	s.mustStay(t)
+}
+
+// What comes in another order is put in order: nobody has to ask.
+func TestReordered(t *testing.T) {
+	t.Parallel()
+	s := newSim(2, 200, 1)
+	s.delay = 140 * time.Millisecond
+	s.double = 50
+	s.run(3 * time.Second)
+	clear(s.messages)
+	for _, u := range s.users {
+		s.connect(0, u)
+		s.run(step)
+	}
+	s.run(2 * time.Second)
+	s.mustAgree(t)
+	if s.messages[kindDelta] < 150 || s.messages[kindAsk] != 0 {
+		t.Errorf("%v", s.messages)
+	}
+}
+
+// A state counts when all of its pages are there, and is newer than what is known.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	s := newSim(1, 4, 1)
+	n, id, u := s.nodes[0], uuid.New(), s.users
+	want := func(users ...uuid.UUID) {
+		t.Helper()
+		if p := n.peers[id]; len(p.users) != len(users) {
+			t.Fatalf("%d users, want %d", len(p.users), len(users))
+		}
+		for _, u := range users {
+			if _, ok := n.peers[id].users[u]; !ok || !n.online(u) {
+				t.Fatal("somebody is missing")
+			}
+		}
+	}
+	page := func(answer, seq, part uint64, users ...uuid.UUID) {
+		n.hear(frame{kind: kindState, node: id, answer: answer, seq: seq, part: part, parts: 2, came: users}, s.now)
+	}
+	asks := 0
+	for range 200 {
+		s.now = s.now.Add(step)
+		n.hear(frame{kind: kindHello, node: id, seq: 5, users: 3}, s.now)
+		for _, f := range n.beat(s.now, true) {
+			if f.kind == kindAsk {
+				asks++
+			}
+		}
+	}
+	if asks < 9 || asks > 11 {
+		t.Errorf("asked %d times in 10 s", asks)
+	}
+	page(1, 5, 0, u[0])
+	page(2, 5, 1, u[1]) // of another answer
+	want()
+	page(1, 5, 1, u[1]) // late
+	want()
+	page(2, 5, 1, u[1]) // twice
+	want()
+	n.hear(frame{kind: kindDelta, node: id, seq: 6, went: u[:1]}, s.now) // before what it follows
+	page(2, 5, 0, u[0], u[2])
+	want(u[1], u[2])
+	page(3, 4, 0, u[0])
+	page(3, 4, 1, u[3])
+	want(u[1], u[2])
+	n.hear(frame{kind: kindDelta, node: id, seq: 6, came: u}, s.now)
+	want(u[1], u[2])
+}
+
+func TestTypingBounds(t *testing.T) {
+	t.Parallel()
+	changes := 0
+	now := time.Unix(1_800_000_000, 0)
+	y := newTyping(6*time.Second, false, func(uuid.UUID) { changes++ })
+	full := uuid.New()
+	for range 2 * maxTypists {
+		y.hear([]typed{{full, uuid.New(), 6000}}, now)
+	}
+	if y.n != maxTypists || changes != maxTypists {
+		t.Errorf("%d type in one conversation", y.n)
+	}
+	for range 2 * maxTyping {
+		y.hear([]typed{{uuid.New(), uuid.New(), 1 << 60}}, now)
+	}
+	if y.n != maxTyping {
+		t.Errorf("%d type in all", y.n)
+	}
+	mine := typist{uuid.New(), uuid.New()}
+	y.begin(mine, now.Add(6*time.Second)) // the bound is for others
+	if y.n != maxTyping+1 {
+		t.Error("somebody here does not count")
+	}
+	y.hear([]typed{{mine.conversation, mine.user, 0}}, now)
+	if y.n != maxTyping {
+		t.Error("taken back, and still there")
+	}
+	y.pass(now.Add(6*time.Second + 1))
+	if y.n != 0 || len(y.who) != 0 {
+		t.Errorf("%d left", y.n)
+	}
+	for range 2*maxTyped + 1 {
+		y.tell(typist{uuid.New(), uuid.New()})
+	}
+	for i, want := range []int{maxTyped, maxTyped, 1} {
+		if f, ok := y.say(uuid.New(), true); !ok || len(f.typed) != want || f.seq != uint64(i)+1 { //nolint:gosec // small
+			t.Error(len(f.typed))
+		}
+	}
+	y.tell(mine)
+	if _, ok := y.say(uuid.New(), false); ok || y.more() {
+		t.Error("what cannot be told now is kept")
 	}
 }
 
