@@ -105,7 +105,7 @@ func (p *poller) run() {
 
 // workerIdle is how long a worker waits for more. Its stack has grown to what executing an operation needs: a new
 // goroutine for each input would copy it, page by page, every time.
-const workerIdle = time.Second
+const workerIdle = 250 * time.Millisecond
 
 // worker serves a socket, and then others as long as there are any. There are as many as sockets wait for their turn:
 // handling an input may take a while.
