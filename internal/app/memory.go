@@ -45,7 +45,7 @@ func tuneMemory(ctx context.Context) {
 const (
 	quietBytes   = 1 << 20 // a second: idle sockets are pinged
 	quietSeconds = 3
-	worthFreeing = 8 << 20
+	worthFreeing = 2 << 20
 )
 
 func heap(metric string) uint64 {
