@@ -1,0 +1,42 @@
+package socket_test
+
+import (
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley/internal/transport/socket"
+)
+
+// The kernel takes little of a peer that does not read: what it would take by itself is megabytes a socket.
+func TestKernelQueueIsBounded(t *testing.T) {
+	t.Parallel()
+	ours, theirs := pair(t)
+	if err := theirs.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	e := start(t, socket.Config{})
+	s, h := &socket.Socket{}, &handler{make(chan struct{})}
+	s.Init(e, ours)
+	if !s.Open(h) {
+		t.Fatal("not open")
+	}
+	st := newStream(s, "", plain{}, owner{})
+	taken := 0
+	for end := time.Now().Add(10 * time.Second); e.Stats().Parked == 0; {
+		written := e.Stats().Writes
+		st.Reply(make([]byte, 16<<10))
+		for e.Stats().Writes == written && e.Stats().Parked == 0 {
+			if time.Now().After(end) {
+				t.Fatalf("still not parked after %d bytes", taken)
+			}
+			runtime.Gosched()
+		}
+		taken += 16 << 10
+	}
+	if taken > 512<<10 {
+		t.Errorf("the kernel took %d bytes of a peer that does not read", taken)
+	}
+	t.Logf("%d bytes", taken)
+}
