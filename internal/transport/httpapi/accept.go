@@ -10,7 +10,6 @@ import (
 const (
 	typeGraphQL = "application/graphql-response+json"
 	typeJSON    = "application/json"
-	typeSSE     = "text/event-stream"
 )
 
 // quality is how much an Accept header wants a media type: the q of the most specific range that covers it (RFC 9110,
@@ -67,12 +66,6 @@ func negotiate(accept string) string {
 		return typeGraphQL
 	}
 	return typeJSON
-}
-
-// wantsStream says whether the Accept header names Server-Sent Events.
-func wantsStream(accept string) bool {
-	q, specific := quality(accept, typeSSE)
-	return q > 0 && specific == 3
 }
 
 func isUTF8(charset string) bool {

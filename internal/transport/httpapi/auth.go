@@ -9,6 +9,7 @@ import (
 
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/token"
+	"github.com/parley-chat/parley/internal/transport/request"
 )
 
 // Authenticate says whose an access token is, and until when.
@@ -39,7 +40,7 @@ func (a authenticator) wrap(next http.Handler) http.Handler {
 
 		c := &token.Carrier{
 			Client:   token.Client{Addr: clientAddr(r, a.proxies), UserAgent: r.UserAgent()},
-			Settable: ours && !upgrade && !wantsStream(r.Header.Get("Accept")),
+			Settable: ours && !upgrade && !request.WantsStream(r.Header.Values("Accept")),
 		}
 		access, given := bearer(r)
 		if ours {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/parley-chat/parley/internal/transport/request"
 )
 
 // minGzip is the size from which compressing an answer pays.
@@ -19,7 +21,7 @@ var gzips = sync.Pool{New: func() any {
 // compress sends answers larger than minGzip compressed to clients that take it. Sockets and streams pass untouched.
 func compress(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isUpgrade(r) || wantsStream(r.Header.Get("Accept")) {
+		if isUpgrade(r) || request.WantsStream(r.Header.Values("Accept")) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -36,7 +36,7 @@ var _ graphql.Transport = Transport{}
 
 // Supports every request but WebSocket upgrades and those that ask for Server-Sent Events.
 func (t Transport) Supports(r *http.Request) bool {
-	return !isUpgrade(r) && !wantsStream(r.Header.Get("Accept"))
+	return !isUpgrade(r) && !request.WantsStream(r.Header.Values("Accept"))
 }
 
 // Do answers one request.

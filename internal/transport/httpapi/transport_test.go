@@ -27,6 +27,7 @@ func TestStatusAndMediaType(t *testing.T) {
 		mediaType, code          string
 	}{
 		{"a query", "POST", "/graphql", ok, []string{asJSON}, 200, "application/json", ""},
+		{"rather than a stream", "POST", "/graphql", ok, []string{asJSON, "Accept: application/json, text/event-stream;q=0.4"}, 200, "application/json", ""},
 		{"in UTF-8", "POST", "/graphql", ok, []string{"Content-Type: application/json; charset=UTF-8"}, 200, "application/json", ""},
 		{"asked for the new type", "POST", "/graphql", ok, []string{asJSON, acceptGraphQL}, 200, "application/graphql-response+json", ""},
 		{"both types alike", "POST", "/graphql", ok, []string{asJSON, "Accept: application/json, application/graphql-response+json"}, 200, "application/graphql-response+json", ""},
@@ -115,7 +116,7 @@ func TestOtherTransportsAreLeftAlone(t *testing.T) {
 	for name, headers := range map[string]http.Header{
 		"upgrade": {"Upgrade": {"websocket"}},
 		"stream":  {"Accept": {"text/event-stream"}},
-		"mixed":   {"Accept": {"application/json, text/event-stream;q=0.4"}},
+		"mixed":   {"Accept": {"application/json;q=0.4, text/event-stream"}},
 	} {
 		if (httpapi.Transport{}).Supports(&http.Request{Method: http.MethodPost, Header: headers}) {
 			t.Errorf("%s: supported", name)

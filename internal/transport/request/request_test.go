@@ -122,3 +122,16 @@ func BenchmarkParse(b *testing.B) {
 		}
 	})
 }
+
+func TestWantsStream(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"": false, "*/*": false, "text/*": false, "application/json": false,
+		"text/event-stream": true, "Text/Event-Stream; charset=utf-8": true, "application/json, text/event-stream": true,
+		"application/json, text/event-stream;q=0.5": false, "application/json;q=0.5, text/event-stream": true,
+		"text/event-stream;q=0": false, "text/event-streams": false,
+	} {
+		if got := WantsStream([]string{accept}); got != want {
+			t.Errorf("%q: %v", accept, got)
+		}
+	}
+}

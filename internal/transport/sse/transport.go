@@ -14,6 +14,7 @@ import (
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/token"
 	"github.com/parley-chat/parley/internal/transport/live"
+	"github.com/parley-chat/parley/internal/transport/request"
 	"github.com/parley-chat/parley/internal/transport/socket"
 )
 
@@ -58,7 +59,7 @@ func New(cfg Config) *Transport {
 
 // Supports is true for a POST or GET that accepts a stream of events.
 func (t *Transport) Supports(r *http.Request) bool {
-	return (r.Method == http.MethodPost || r.Method == http.MethodGet) && r.Header.Get("Upgrade") == "" && wanted(r.Header.Values("Accept"))
+	return (r.Method == http.MethodPost || r.Method == http.MethodGet) && r.Header.Get("Upgrade") == "" && request.WantsStream(r.Header.Values("Accept"))
 }
 
 // Do opens the stream. It returns at once when the connection could be hijacked, and at its end otherwise.
