@@ -48,7 +48,7 @@ func (b *bench) growth(ctx context.Context, each time.Duration) error {
 	}
 	s.stop() // it would read all that comes now
 	// A long log, and many conversations.
-	err = b.pg.exec(db, `INSERT INTO conversations (id, kind, title, created_at, updated_at, member_count)
+	err = b.pg.Exec(db, `INSERT INTO conversations (id, kind, title, created_at, updated_at, member_count)
 		SELECT gen_random_uuid(), 'GROUP', 'Other', now(), now(), 0 FROM generate_series(1, 100000)`,
 		`WITH h AS (UPDATE event_head SET position = position + 1000000 RETURNING position)
 		INSERT INTO events (position, topic_kind, topic_id, type, at)

@@ -107,5 +107,5 @@ func (b *bench) writeHistories(db string, w *world) error {
 				FROM messages m WHERE c.id = '%s' AND m.conversation_id = c.id AND m.seq = %d`, conversation, n),
 			fmt.Sprintf("UPDATE memberships SET read_seq = %d, read_at = now() WHERE conversation_id = '%s'", n, conversation))
 	}
-	return b.pg.exec(db, append(statements, "DELETE FROM events", "VACUUM ANALYZE")...)
+	return b.pg.Exec(db, append(statements, "DELETE FROM events", "VACUUM ANALYZE")...)
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/parley-chat/parley/bench/cluster"
 )
 
 var columns = []string{bareName, "gorilla loop", "Socket.IO", "gqlgen", "Apollo", "pgbench", "Parley"}
@@ -93,10 +95,10 @@ func (b *bench) run(ctx context.Context, only, parley string) (err error) {
 	if err = b.prepare(parley); err != nil {
 		return err
 	}
-	if b.pg, err = startPostgres(); err != nil {
+	if b.pg, err = cluster.StartPostgres(filepath.Join(b.dir, "postgres.log")); err != nil {
 		return err
 	}
-	defer b.pg.stop()
+	defer b.pg.Stop()
 	b.w = newWorld(many, 4)
 	began := time.Now()
 	short := func(full, quick time.Duration) time.Duration {

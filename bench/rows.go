@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/parley-chat/parley/bench/cluster"
 )
 
 // bench is one run of this program.
@@ -19,7 +21,7 @@ type bench struct {
 	only    string // names of peers, separated by commas; empty: all
 	dir     string // of what is built, and of data folders
 	root    string // of the main module
-	pg      *postgres
+	pg      *cluster.Postgres
 	w       *world
 	dbs     int
 	table   table
@@ -38,14 +40,14 @@ var sizes = []int{many, few, 100, 1}
 func (b *bench) parley(ctx context.Context, w *world, members []int) (*server, string, error) {
 	b.dbs++
 	db := fmt.Sprintf("parley%d", b.dbs)
-	if err := b.pg.exec("postgres", "CREATE DATABASE "+db); err != nil {
+	if err := b.pg.Exec("postgres", "CREATE DATABASE "+db); err != nil {
 		return nil, "", err
 	}
-	env := []string{"PARLEY_SECRET=" + secret, "DATABASE_URL=" + b.pg.url(db)}
+	env := []string{"PARLEY_SECRET=" + secret, "DATABASE_URL=" + b.pg.URL(db)}
 	if err := run(env, b.dir, filepath.Join(b.dir, "parley"), "migrate", "up"); err != nil {
 		return nil, "", err
 	}
-	if err := w.seed(ctx, b.pg.url(db), members); err != nil {
+	if err := w.seed(ctx, b.pg.URL(db), members); err != nil {
 		return nil, "", err
 	}
 	s, err := b.open(db)
@@ -54,7 +56,7 @@ func (b *bench) parley(ctx context.Context, w *world, members []int) (*server, s
 
 // open starts Parley on a database that is there.
 func (b *bench) open(db string) (*server, error) {
-	env := []string{"PARLEY_SECRET=" + secret, "DATABASE_URL=" + b.pg.url(db)}
+	env := []string{"PARLEY_SECRET=" + secret, "DATABASE_URL=" + b.pg.URL(db)}
 	s, err := start("Parley", env, filepath.Join(b.dir, "parley"), "serve", "--addr", "{addr}", "--data", b.dir+"/data", "--log-level", "error",
 		"--sockets-per-addr", "100000", "--sockets-per-user", "1000", "--sends-per-second", "1000000")
 	if err == nil {

@@ -40,7 +40,7 @@ func (b *bench) sends(ctx context.Context, name string, each time.Duration, roun
 		return err
 	}
 	if b.wants("gqlgen") {
-		s, err := start("gqlgen", []string{"BENCH_KEY=" + hex.EncodeToString(accessKey())}, filepath.Join(b.dir, "gqlgenpeer"), "--addr", "{addr}", "--database-url", b.pg.url("plain"))
+		s, err := start("gqlgen", []string{"BENCH_KEY=" + hex.EncodeToString(accessKey())}, filepath.Join(b.dir, "gqlgenpeer"), "--addr", "{addr}", "--database-url", b.pg.URL("plain"))
 		if err != nil {
 			return err
 		}
@@ -81,7 +81,7 @@ func (b *bench) sends(ctx context.Context, name string, each time.Duration, roun
 			}
 		}
 	}
-	c, err := pgx.Connect(ctx, b.pg.url(db))
+	c, err := pgx.Connect(ctx, b.pg.URL(db))
 	if err != nil {
 		return err
 	}
@@ -125,18 +125,18 @@ func sendFrom(s *server, w *world, d time.Duration) (n int64, took []time.Durati
 
 // plainTables are what gqlgen's peer and pgbench write to.
 func (b *bench) plainTables(ctx context.Context, w *world) error {
-	_ = b.pg.exec("postgres", "DROP DATABASE IF EXISTS plain")
-	if err := b.pg.exec("postgres", "CREATE DATABASE plain"); err != nil {
+	_ = b.pg.Exec("postgres", "DROP DATABASE IF EXISTS plain")
+	if err := b.pg.Exec("postgres", "CREATE DATABASE plain"); err != nil {
 		return err
 	}
-	err := b.pg.exec("plain",
+	err := b.pg.Exec("plain",
 		"CREATE TABLE bench_conversations (n int, id text PRIMARY KEY, last_seq bigint NOT NULL DEFAULT 0) WITH (fillfactor = 50)",
 		"CREATE TABLE bench_members (conversation_id text, user_id text, n int, PRIMARY KEY (conversation_id, user_id))",
 		"CREATE TABLE bench_messages (id bigserial PRIMARY KEY, conversation_id text NOT NULL, seq bigint NOT NULL, sender_id text NOT NULL, body text NOT NULL, created_at timestamptz NOT NULL, UNIQUE (conversation_id, seq))")
 	if err != nil {
 		return err
 	}
-	c, err := pgx.Connect(ctx, b.pg.url("plain"))
+	c, err := pgx.Connect(ctx, b.pg.URL("plain"))
 	if err != nil {
 		return err
 	}
@@ -179,8 +179,8 @@ func (b *bench) pgbench(d time.Duration) (float64, error) {
 	if err := os.WriteFile(script, []byte(transaction), 0o600); err != nil {
 		return 0, err
 	}
-	cmd := exec.Command(filepath.Join(b.pg.bin, "pgbench"), "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", "2",
-		"-T", strconv.Itoa(max(1, int(d.Seconds()))), "-f", script, b.pg.url("plain"))
+	cmd := exec.Command(filepath.Join(b.pg.Bin, "pgbench"), "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", "2",
+		"-T", strconv.Itoa(max(1, int(d.Seconds()))), "-f", script, b.pg.URL("plain"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("pgbench: %w: %s", err, out)
