@@ -182,7 +182,13 @@ func (a *App) serve(ctx context.Context, addr string, h http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", addr, err)
 	}
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	polite := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.draining.Load() { // the next request goes to another node, and finds no connection that is being closed
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
+	s := &http.Server{Handler: polite, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
 	a.servers, a.addrs = append(a.servers, s), append(a.addrs, l.Addr())
 	done := make(chan struct{})
@@ -217,10 +223,17 @@ func (a *App) ready(ctx context.Context) error {
 	return a.store.Ping(ctx)
 }
 
-// Drain goes out of service without losing anything: readiness goes off, sockets are told to come back elsewhere (1012),
-// and requests that run may finish, until ctx ends. Stop comes after it.
+// Drain goes out of service without losing anything: readiness goes off, and everything is served on while balancers
+// notice. Then sockets are told to come back elsewhere (1012), and requests that run may finish, until ctx ends. Stop comes
+// after it.
 func (a *App) Drain(ctx context.Context) error {
 	a.draining.Store(true)
+	noticed := time.NewTimer(a.cfg.DrainDelay)
+	defer noticed.Stop()
+	select {
+	case <-noticed.C:
+	case <-ctx.Done():
+	}
 	// The sockets first, while the address still answers that it is not ready; requests keep half of the time.
 	sockets := ctx
 	if end, ok := ctx.Deadline(); ok {

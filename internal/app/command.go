@@ -26,6 +26,7 @@ func Run(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	log := obs.NewLogger(stderr, c.LogLevel)
 	switch cmd.Name {
 	case "help":
@@ -66,8 +67,8 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, stdout io.Wri
 	defer tuning.Wait()
 	a.welcome(stdout)
 	<-ctx.Done()
-	log.Info("draining", "timeout", c.DrainTimeout)
-	dctx, cancel := context.WithTimeout(context.Background(), c.DrainTimeout)
+	log.Info("draining", "delay", c.DrainDelay, "timeout", c.DrainTimeout)
+	dctx, cancel := context.WithTimeout(context.Background(), c.DrainDelay+c.DrainTimeout)
 	defer cancel()
 	if err := a.Drain(dctx); err != nil {
 		log.Warn("not everything had finished when the time was up", "error", err)

@@ -45,6 +45,7 @@ func TestProgram(t *testing.T) {
 		t.Parallel()
 		testkit.URLs(t, bin.drained)
 	})
+	t.Run("delayed", bin.delayed)
 	t.Run("commands", bin.commands)
 }
 
@@ -79,10 +80,10 @@ type process struct {
 }
 
 // mustServe starts a server and waits until it is ready.
-func (p program) mustServe(tb testing.TB, url string) *process {
+func (p program) mustServe(tb testing.TB, url string, settings ...string) *process {
 	tb.Helper()
 	cmd := exec.Command(string(p), append([]string{"serve", "--addr", "127.0.0.1:0", "--log-level", "error", "--secret", "a secret of the tests, and of them alone",
-		"--sign-ins-per-user", "10000", "--sign-ins-per-addr", "10000", "--sends-per-second", "10000"}, on(url)...)...)
+		"--sign-ins-per-user", "10000", "--sign-ins-per-addr", "10000", "--sends-per-second", "10000"}, append(on(url), settings...)...)...)
 	cmd.Env, cmd.Stderr, cmd.Dir = []string{}, os.Stderr, tb.TempDir()
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -341,6 +342,54 @@ func (p program) drained(t *testing.T, url string) {
 	}
 	if _, err := alice.Dial(ctx); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("dialling after the end: %v", err)
+	}
+}
+
+// delayed stops a server that balancers have to notice: it serves on, takes leave of whoever asks, and a second signal
+// ends it at once.
+func (p program) delayed(t *testing.T) {
+	t.Parallel()
+	s := p.mustServe(t, testkit.SQLiteURL(t), "--drain-delay", "1h")
+	alice := testkit.MustSignUp(t, s.url, "Alice")
+	h := mustHTTP(t)
+	get := func(path string) (status int, last bool) {
+		resp, err := h.Get(s.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		return resp.StatusCode, resp.Close
+	}
+	if status, last := get("/readyz"); status != http.StatusOK || last {
+		t.Errorf("before: %d, the connection ends: %t", status, last)
+	}
+	s.signal(syscall.SIGTERM)
+	eventually(t, func() error {
+		if status, last := get("/readyz"); status != http.StatusServiceUnavailable || !last {
+			return fmt.Errorf("/readyz: %d, the connection ends: %t", status, last)
+		}
+		return nil
+	})
+	if status, last := get("/schema.graphql"); status != http.StatusOK || !last {
+		t.Errorf("meanwhile: %d, the connection ends: %t", status, last)
+	}
+	sock, err := alice.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sock.Cut()
+	sub, err := sock.Subscribe(`{ me { id } }`, nil, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sub.Next(t.Context(), nil); err != nil {
+		t.Errorf("a socket that came meanwhile: %v", err)
+	}
+	s.signal(syscall.SIGTERM)
+	<-s.done
+	if st, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || st.Signal() != syscall.SIGTERM {
+		t.Errorf("after the second signal: %v", s.cmd.ProcessState)
 	}
 }
 

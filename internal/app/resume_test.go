@@ -181,16 +181,19 @@ func (s *subscriber) take(ctx context.Context, sub *client.Subscription) (caught
 	if err := sub.Next(ctx, &d); err != nil {
 		return false, err
 	}
-	c, err := chat.ParseCursor(d.E.Cursor)
+	return d.E.Typename == "CaughtUp", s.took(d.E)
+}
+
+func (s *subscriber) took(d delivered) error {
+	c, err := chat.ParseCursor(d.Cursor)
 	if err != nil {
-		return false, err
+		return err
 	}
-	s.cursor = d.E.Cursor
-	if d.E.Typename == "CaughtUp" {
-		return true, nil
+	s.cursor = d.Cursor
+	if d.Typename != "CaughtUp" {
+		s.seen = append(s.seen, seen{c.Position, d.Typename, d.Message.Seq})
 	}
-	s.seen = append(s.seen, seen{c.Position, d.E.Typename, d.E.Message.Seq})
-	return false, nil
+	return nil
 }
 
 // follow listens through cuts at random moments until everything is written.

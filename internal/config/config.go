@@ -41,6 +41,7 @@ type Config struct {
 	Introspection *bool  `env:"PARLEY_INTROSPECTION" flag:"introspection" help:"answer introspection and suggest names in errors; empty: only in development"`
 
 	Retention    time.Duration `env:"PARLEY_RETENTION" flag:"retention" default:"168h" min:"1m" help:"how long the log is kept for clients that were away"`
+	DrainDelay   time.Duration `env:"PARLEY_DRAIN_DELAY" flag:"drain-delay" default:"0s" min:"0s" help:"how long to serve on at shutdown after /readyz has turned 503, so that balancers notice before anybody is refused"`
 	DrainTimeout time.Duration `env:"PARLEY_DRAIN_TIMEOUT" flag:"drain-timeout" default:"30s" min:"0s" help:"how long running requests may take to finish at shutdown"`
 
 	AccessTTL       time.Duration `env:"PARLEY_ACCESS_TTL" flag:"access-ttl" default:"10m" min:"10s" help:"life of an access token"`
