@@ -33,12 +33,13 @@ type step struct {
 type stepKind uint8
 
 const (
-	stepPush   stepKind = iota // to a room
-	stepSend                   // to one listener
-	stepAdd                    // a listener to a room
-	stepRemove                 // a listener from a room
-	stepFinish                 // completes a listener
-	stepRevoke                 // closes a connection
+	stepPush     stepKind = iota // to a room
+	stepSend                     // to one listener
+	stepAdd                      // a listener to a room
+	stepRemove                   // a listener from a room
+	stepWithdraw                 // takes back what is queued for a listener
+	stepFinish                   // completes a listener
+	stepRevoke                   // closes a connection
 )
 
 // plan collects what a batch leads to, while Live.mu is held.
@@ -91,6 +92,9 @@ func (l *Live) plan(p *plan, e *chat.Event) {
 		if e.Type == chat.MemberRemoved || e.Type == chat.MemberLeft {
 			l.endSpans(p, e, e.Subject)
 		}
+	}
+	if e.Type == chat.ConversationDeleted {
+		l.withdrawAll(p, e)
 	}
 	l.broadcast(p, e)
 	switch e.Type {
@@ -212,7 +216,7 @@ func (l *Live) endSpans(p *plan, e *chat.Event, user chat.ID) {
 		}
 		if !m.durable() {
 			if m.endAt == e.Position {
-				p.steps = append(p.steps, step{kind: stepFinish, member: m})
+				p.steps = append(p.steps, step{kind: stepWithdraw, member: m}, step{kind: stepFinish, member: m})
 			}
 			continue
 		}
@@ -220,13 +224,24 @@ func (l *Live) endSpans(p *plan, e *chat.Event, user chat.ID) {
 		m.spans = fold(m.spans, e, user, false)
 		m.version++
 		if r := l.topics[e.Topic][m.g]; r != nil && l.unlisten(m, e.Topic) {
-			p.steps = append(p.steps, step{kind: stepRemove, room: r, member: m})
+			p.steps = append(p.steps, step{kind: stepRemove, room: r, member: m}, step{kind: stepWithdraw, member: m})
 		}
 		if covered {
 			p.steps = append(p.steps, step{kind: stepSend, member: m, unit: p.unit(m.g, e, true, m.audience(l.cfg.RootType(e.Type)))})
 		}
 		if m.endAt == e.Position {
 			p.steps = append(p.steps, step{kind: stepFinish, member: m})
+		}
+	}
+}
+
+// withdrawAll takes back what is queued for those who listen to a conversation that is gone.
+func (l *Live) withdrawAll(p *plan, e *chat.Event) {
+	for _, t := range []chat.Topic{e.Topic, chat.TypingTopic(e.Topic.ID)} {
+		for _, r := range l.topics[t] {
+			for m := range r.members {
+				p.steps = append(p.steps, step{kind: stepWithdraw, member: m})
+			}
 		}
 	}
 }
@@ -266,7 +281,9 @@ func (l *Live) refriend(m *member, e *chat.Event) {
 	t := chat.PresenceTopic(e.Subject)
 	if e.Type == chat.FriendshipEnded {
 		if r := l.topics[t][m.g]; r != nil && l.unlisten(m, t) {
+			m.version++
 			r.Remove(&m.stream)
+			m.stream.Withdraw()
 		}
 		return
 	}
@@ -322,6 +339,8 @@ func post(sockets *socket.Engine, st *step) {
 		st.room.Add(&st.member.stream)
 	case stepRemove:
 		st.room.Remove(&st.member.stream)
+	case stepWithdraw:
+		st.member.stream.Withdraw()
 	case stepFinish:
 		if st.member.durable() {
 			st.member.stream.Finish()

@@ -50,9 +50,11 @@ func (m *member) Behind(last int64, greeted bool) {
 // part is some of what a listener has missed.
 type part struct {
 	events  []seen
+	from    chat.Position
 	through chat.Position
 	final   bool // the stream holds from here on
 	end     bool
+	version int64 // of what the listener may see
 }
 
 type seen struct {
@@ -73,7 +75,7 @@ func (l *Live) catchUp(m *member, from chat.Position, greeted bool) {
 		if l.ctx.Err() == nil {
 			l.cfg.Logger.Warn("reading the log for a listener", "error", err)
 		}
-		l.again(m, socket.Chunk{Through: int64(from)})
+		l.again(m, p, socket.Chunk{Through: int64(from)})
 		return
 	}
 	c, size := socket.Chunk{Through: int64(p.through), Final: p.final, End: p.end}, 0
@@ -81,7 +83,7 @@ func (l *Live) catchUp(m *member, from chat.Position, greeted bool) {
 		r := l.render(m.g, e.Event, e.closed, m.audience(l.cfg.RootType(e.Type)))
 		if r.unavailable {
 			c.Through, c.Final, c.End = int64(e.Position)-1, false, false
-			l.again(m, c)
+			l.again(m, p, c)
 			return
 		}
 		if r.frame != nil {
@@ -97,19 +99,30 @@ func (l *Live) catchUp(m *member, from chat.Position, greeted bool) {
 		r := l.greeting(m, p.through)
 		if c.Greeting = r.frame; r.unavailable {
 			c.Final, c.End = false, false
-			l.again(m, c)
+			l.again(m, p, c)
 			return
 		}
 	}
 	m.retries = 0
+	l.deliver(m, p, c)
+}
+
+// deliver gives the stream a chunk unless what the listener may see has changed since it was read: then it is read anew.
+// Under the lock, so that what is queued is there for the change to take back.
+func (l *Live) deliver(m *member, p part, c socket.Chunk) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m.version != p.version {
+		c = socket.Chunk{Through: int64(p.from)}
+	}
 	m.stream.Catch(c)
 }
 
 // again delivers what there is and lets the stream ask once more, after a pause.
-func (l *Live) again(m *member, c socket.Chunk) {
+func (l *Live) again(m *member, p part, c socket.Chunk) {
 	l.counts.retries.Add(1)
 	m.retries++
-	m.stream.Catch(c)
+	l.deliver(m, p, c)
 }
 
 // missed reads the next chunk of what the listener may see after from.
@@ -120,14 +133,14 @@ func (l *Live) missed(m *member, from chat.Position) (part, error) {
 		l.mu.Unlock()
 		events, through, err := l.cfg.Log.Read(l.ctx, from, spans, chunkSize)
 		if err != nil {
-			return part{}, err
+			return part{from: from, version: version}, err
 		}
 		l.mu.Lock()
 		if m.version != version { // a conversation has begun or ended meanwhile: the reading did not know
 			l.mu.Unlock()
 			continue
 		}
-		p := part{through: through}
+		p := part{from: from, through: through, version: version}
 		if p.through >= l.base && len(events) < chunkSize {
 			for _, e := range l.inFlight {
 				if e.Position > p.through {
@@ -176,6 +189,9 @@ func (l *Live) greeting(m *member, at chat.Position) *rendering {
 // takeSnapshot delivers the whole state to an ephemeral listener. The listener is registered already: what changes while
 // the state is read passes by the stream, which then asks for another snapshot.
 func (l *Live) takeSnapshot(m *member) {
+	l.mu.Lock()
+	p := part{version: m.version}
+	l.mu.Unlock()
 	e, err := m.ephemeral.snapshot(chat.WithViewer(l.ctx, m.viewer))
 	if err == nil {
 		if l.over(m, 1<<62) {
@@ -187,6 +203,12 @@ func (l *Live) takeSnapshot(m *member) {
 		r := l.render(m.g, &copied, false, m.audience(l.cfg.RootType(e.Type)))
 		if !r.unavailable {
 			m.retries = 0
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if m.version != p.version { // somebody in it may be no friend any more
+				m.stream.Catch(socket.Chunk{})
+				return
+			}
 			m.stream.Snapshot(r.frame)
 			return
 		}
@@ -197,7 +219,7 @@ func (l *Live) takeSnapshot(m *member) {
 		if l.ctx.Err() == nil {
 			l.cfg.Logger.Warn("taking a snapshot for a listener", "error", err)
 		}
-		l.again(m, socket.Chunk{})
+		l.again(m, p, socket.Chunk{})
 	default:
 		m.stream.Fail(Errors(l.present(m, err)))
 	}

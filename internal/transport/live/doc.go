@@ -53,7 +53,8 @@
 // group: ten thousand quiet groups would then hold memory for nothing).
 //
 // Somebody's last event of a conversation, and every event of a span that has ended, is executed with chat.WithClosed;
-// so is the event that a conversation was deleted, for everybody.
+// so is the event that a conversation was deleted, for everybody. What is still queued for a socket when a membership or a
+// friendship ends was executed for a member or a friend: it is taken back, and served from the log or by a snapshot.
 //
 // # What can be lost
 //

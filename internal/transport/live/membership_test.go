@@ -1,8 +1,10 @@
 package live_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/parley-chat/parley/internal/chat"
@@ -156,6 +158,87 @@ func TestCutWhileBehind(t *testing.T) {
 		}
 	}
 	a.want(`{"id":"1","type":"complete"}`)
+	a.quiet()
+}
+
+// What is queued for a socket that does not read when its user is removed is taken back, and executed anew as for somebody
+// who is no member. Nothing is lost or doubled, and what else is queued stays.
+func TestCutTakesBackWhatIsQueued(t *testing.T) {
+	t.Parallel()
+	const query = `subscription($after: Cursor) { events(after: $after) { __typename cursor ... on MessageAdded { message { body conversation { title } } } } }`
+	const queued = 8
+	for name, end := range map[string]chat.EventType{"removed": chat.MemberRemoved, "left": chat.MemberLeft, "deleted": chat.ConversationDeleted} {
+		s := newStage(t, func(_ *stage, c *socket.Config, _ *live.Config, _ *ws.Config) { c.MaxQueued = 64 << 20 })
+		s.in(1, 1)
+		s.in(2, 1)
+		a := s.connect(token(1, 1))
+		a.sub("feed", query)
+		a.sub("other", messageQuery, "c", conv(2))
+		text := strings.Repeat("x", 20000)
+		for s.sockets.Stats().Parked == 0 {
+			s.say(1, text)
+		}
+		first := s.log.Applied() + 1
+		for range queued {
+			s.say(1, text)
+			s.say(2, "other")
+		}
+		if n := s.sockets.Stats().Behind; n > 0 {
+			t.Fatalf("%d streams fell behind: nothing is put to the test", n)
+		}
+		last := s.change(end, 1, 1)
+		s.say(1, "not for them")
+		mark := s.say(2, "other")
+		var others []chat.Position
+		for next := chat.Position(1); next <= mark; {
+			m := a.get()
+			p := cursorOf(t, m)
+			switch closed := strings.Contains(m, "closed"); {
+			case strings.HasPrefix(m, `{"id":"other"`):
+				others = append(others, p)
+				continue
+			case p == last+1, p != next:
+				t.Fatalf("%s: %d after %d", name, p, next-1)
+			case p >= first && p < last && !strings.Contains(m, "other") && !closed:
+				t.Errorf("%s: what was queued at %d was delivered as to a member", name, p)
+			}
+			if next++; next == last+1 {
+				next++
+			}
+		}
+		if len(others) != queued+1 {
+			t.Errorf("%s: the other subscription heard %v", name, others)
+		}
+		a.quiet()
+	}
+}
+
+// What was executed for a member who is removed before it is delivered is executed anew.
+func TestCutWhileCatchingUp(t *testing.T) {
+	t.Parallel()
+	reading, removed := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s := newStage(t, func(_ *stage, _ *socket.Config, c *live.Config, _ *ws.Config) {
+		c.PerEvent = func(ctx context.Context, e *chat.Event) context.Context {
+			if e.Type == chat.MessageAdded {
+				once.Do(func() {
+					close(reading)
+					<-removed
+				})
+			}
+			return perEvent(ctx, e)
+		}
+	})
+	s.in(1, 1)
+	for range 3 {
+		s.say(1, "before")
+	}
+	a := s.connect(token(1, 1))
+	a.start("1", feedQuery, "after", at(1))
+	<-reading
+	s.change(chat.MemberRemoved, 1, 1)
+	close(removed)
+	wantKinds(t, a, "2 MessageAdded closed", "3 MessageAdded closed", "4 MemberRemoved", "4 CaughtUp")
 	a.quiet()
 }
 

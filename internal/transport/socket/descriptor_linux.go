@@ -114,6 +114,13 @@ func (d *descriptor) closeWrite() bool {
 	return d.use(func(fd int) { err = syscall.Shutdown(fd, syscall.SHUT_WR) }) && err == nil
 }
 
+// abort has close throw away what the peer has not received.
+func (d *descriptor) abort() {
+	d.use(func(fd int) {
+		_ = syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+	})
+}
+
 // close also ends what a waiting writer is at. It may be called once.
 func (d *descriptor) close() {
 	d.use(func(fd int) {

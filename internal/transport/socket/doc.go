@@ -7,8 +7,9 @@
 // said of its Streams below "the shard's", is touched by that goroutine alone. Everybody else posts commands, which a
 // shard carries out in the order in which they were posted. A shard never waits: it writes what a socket has pending
 // with one non-blocking write(2); where that would block it parks the socket, which means that a goroutine writes the
-// rest under a deadline while the shard only queues. A socket that is not a descriptor of its own (TLS, other systems than
-// Linux) is parked for every write.
+// rest of the message under a deadline while the shard only queues. What is queued can be taken back (Stream.Withdraw), and
+// is thrown away when the socket is revoked. A socket that is not a descriptor of its own (TLS, other systems than Linux)
+// is parked for every write, of some messages at once.
 //
 // What is queued for a socket is bounded. A Stream for which there is no room falls behind: it gets nothing until its
 // socket has drained, and then its Owner is asked to serve it from elsewhere (Owner.Behind) with Chunk or Snapshot. While

@@ -1,8 +1,11 @@
 package socket_test
 
 import (
+	"errors"
+	"io"
 	"net"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,4 +42,23 @@ func TestKernelQueueIsBounded(t *testing.T) {
 		t.Errorf("the kernel took %d bytes of a peer that does not read", taken)
 	}
 	t.Logf("%d bytes", taken)
+}
+
+// A revocation that finds a socket that does not read leaves nothing for it, in the kernel either.
+func TestRevokeWhileParked(t *testing.T) {
+	t.Parallel()
+	e := start(t, socket.Config{})
+	s, h, peer := open(t, e)
+	newStream(s, "", plain{}, owner{}).Reply(make([]byte, 64<<20))
+	for e.Stats().Parked == 0 {
+		runtime.Gosched()
+	}
+	s.Revoke([]byte("revoked"))
+	<-h.closed
+	e.Stop() // no write is under way any more
+	n, err := io.Copy(io.Discard, peer)
+	if n >= 64<<20 || !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	t.Logf("%d bytes had arrived", n)
 }

@@ -23,4 +23,5 @@ func (*descriptor) detach(net.Conn) bool      { return false }
 func (*descriptor) write([]byte) (int, error) { return 0, errors.ErrUnsupported }
 func (*descriptor) waiting() (waiter, error)  { return nil, errors.ErrUnsupported }
 func (*descriptor) closeWrite() bool          { return false }
+func (*descriptor) abort()                    {}
 func (*descriptor) close()                    {}

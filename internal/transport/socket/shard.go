@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ const (
 	opSnapshot
 	opRefresh
 	opFinish
+	opWithdraw
 	opReply
 	opComplete
 	opFail
@@ -79,6 +81,7 @@ type shard struct {
 	prev   []item   // what buf holds
 	sent   int      // how many next frames buf holds
 	buf    []byte
+	ends   []int // where in buf each of prev ends
 }
 
 func newShard(e *Engine, i int) *shard { return &shard{e: e, i: i, bell: make(chan struct{}, 1)} }
@@ -173,6 +176,8 @@ func (sh *shard) carryOut(c *command) {
 		case live:
 			sh.end(s, itemComplete, nil)
 		}
+	case opWithdraw:
+		sh.withdraw(c.to)
 	case opReply:
 		sh.reply(c.to, c.frame)
 	case opComplete:
@@ -185,6 +190,9 @@ func (sh *shard) carryOut(c *command) {
 		sh.queue(c.sock, item{kind: itemLast, f: &Frame{Payload: c.bytes}})
 	case opRevoke:
 		if c.sock.parked {
+			if c.sock.conn == nil { // what the kernel still has of it is not to arrive either
+				c.sock.d.abort()
+			}
 			sh.kill(c.sock)
 			return
 		}
@@ -281,6 +289,37 @@ func (sh *shard) fallBack(s *Stream) {
 	s.sock.late = append(s.sock.late, s)
 }
 
+// withdraw takes back what is queued of a stream: its owner, who knows by now what of it may still be seen, serves it anew.
+// A socket that can be written to has nothing queued.
+func (sh *shard) withdraw(s *Stream) {
+	sock := s.sock
+	sh.flush(sock)
+	kept, withdrawn := sock.items[:0], false
+	for _, it := range sock.items {
+		if it.s != s || it.kind != itemNext {
+			kept = append(kept, it)
+			continue
+		}
+		switch {
+		case it.f.Pos == 0:
+			s.greeted = false
+		case it.f.Pos <= s.last:
+			s.last = it.f.Pos - 1
+		}
+		sock.queued -= len(it.f.Payload) + overhead
+		withdrawn = true
+	}
+	clear(sock.items[len(kept):])
+	sock.items = kept
+	switch {
+	case !withdrawn || s.ended:
+	case s.mode == live:
+		sh.fallBack(s)
+	case !slices.Contains(sock.late, s):
+		s.outdated = true
+	}
+}
+
 func (sh *shard) retreat(s *Stream) {
 	switch {
 	case s.ended || s.Gone():
@@ -304,6 +343,10 @@ func (sh *shard) ask(s *Stream) {
 
 func (sh *shard) chunk(s *Stream, c *Chunk) {
 	if s.ended || s.Gone() || s.sock.last {
+		return
+	}
+	if s.outdated {
+		sh.again(s)
 		return
 	}
 	for _, f := range c.Frames {
@@ -337,9 +380,13 @@ func (sh *shard) chunk(s *Stream, c *Chunk) {
 			}
 		}
 	default:
-		s.mode, s.hold = waiting, nil
-		sh.ask(s)
+		sh.again(s)
 	}
+}
+
+func (sh *shard) again(s *Stream) {
+	s.mode, s.hold, s.outdated = waiting, nil, false
+	sh.ask(s)
 }
 
 func (sh *shard) snapshot(s *Stream, f *Frame) {
@@ -348,6 +395,9 @@ func (sh *shard) snapshot(s *Stream, f *Frame) {
 		return
 	case sh.full(s.sock):
 		sh.fallBack(s)
+		return
+	case s.outdated:
+		sh.again(s)
 		return
 	}
 	if f != nil {
@@ -376,7 +426,7 @@ func (sh *shard) end(s *Stream, k itemKind, f *Frame) {
 // more; who asks on and does not read is cut off.
 func (sh *shard) reply(st *Stream, f *Frame) {
 	s := st.sock
-	if s.queued-s.rest > 2*sh.e.cfg.MaxQueued {
+	if s.queued-s.rest > 4*sh.e.cfg.MaxQueued {
 		if s.parked {
 			sh.kill(s)
 			return
@@ -430,7 +480,7 @@ func (sh *shard) write(s *Socket, items []item) {
 	}
 	sh.deliveries.Add(int64(sh.sent))
 	if s.conn != nil {
-		sh.park(s, sh.buf)
+		sh.park(s, items, 0, piece)
 		return
 	}
 	sh.writes.Add(1)
@@ -440,7 +490,7 @@ func (sh *shard) write(s *Socket, items []item) {
 		return
 	}
 	if n < len(sh.buf) {
-		sh.park(s, sh.buf[n:])
+		sh.park(s, items, n, n+1)
 		return
 	}
 	sh.drained(s)
@@ -448,7 +498,7 @@ func (sh *shard) write(s *Socket, items []item) {
 
 func (sh *shard) fill(items []item) {
 	b := sh.buf[:0]
-	sh.sent = 0
+	sh.sent, sh.ends = 0, sh.ends[:0]
 	for _, it := range items {
 		switch {
 		case it.kind == itemRaw, it.kind == itemLast:
@@ -464,6 +514,7 @@ func (sh *shard) fill(items []item) {
 			it.s.owner.Ended()
 			b = it.s.framing.Complete(b, it.s.id)
 		}
+		sh.ends = append(sh.ends, len(b))
 	}
 	sh.buf = b
 	sh.prev = append(sh.prev[:0], items...)
@@ -508,11 +559,24 @@ func (sh *shard) drained(s *Socket) {
 
 const piece = 16 << 10
 
-// park gives what is left to a goroutine that may wait; until it is done the socket only queues. Each piece has the whole
-// time-out: a peer that reads slowly is not one that is stuck.
-func (sh *shard) park(s *Socket, left []byte) {
-	rest := append([]byte(nil), left...)
+// park gives what is left of buf after from, up to the end of the message that to is in, to a goroutine that may wait;
+// until it is done the socket only queues. What follows is queued again, so that it can be taken back.
+func (sh *shard) park(s *Socket, items []item, from, to int) {
+	i, _ := slices.BinarySearch(sh.ends, to)
+	i = min(i, len(items)-1)
+	rest := slices.Clone(sh.buf[from:sh.ends[i]])
 	s.parked, s.queued, s.rest = true, len(rest), len(rest)
+	for i++; i < len(items); i++ {
+		it := items[i]
+		switch it.kind {
+		case itemRaw:
+			s.raw += len(it.f.Payload) + overhead
+		case itemError, itemComplete: // its end was told
+			it = item{kind: itemRaw, f: &Frame{Payload: slices.Clone(sh.buf[sh.ends[i-1]:sh.ends[i]])}}
+		}
+		s.items = append(s.items, it)
+		s.queued += len(it.f.Payload) + overhead
+	}
 	sh.e.parked.Add(1)
 	sh.e.do(func() {
 		err := s.write(rest, sh.e.cfg.WriteTimeout)
@@ -521,6 +585,7 @@ func (sh *shard) park(s *Socket, left []byte) {
 	})
 }
 
+// write writes pieces. Each has the whole time-out: a peer that reads slowly is not one that is stuck.
 func (s *Socket) write(b []byte, timeout time.Duration) error {
 	var w waiter = s.conn
 	if s.conn == nil {

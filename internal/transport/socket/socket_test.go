@@ -2,6 +2,7 @@ package socket_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -166,5 +167,82 @@ func TestDropBeforeAdd(t *testing.T) {
 	got := make([]byte, len("event"))
 	if n, err := io.ReadFull(peer, got); err != nil {
 		t.Fatalf("%q %v", got[:n], err)
+	}
+}
+
+// asking is an owner that tells what it is asked for, and whether the greeting was sent.
+type asking struct{ asked chan string }
+
+func (o asking) Behind(last int64, greeted bool) { o.asked <- fmt.Sprint(last, " ", greeted) }
+func (asking) Ended()                            {}
+
+// cancels is an owner that lets go of its stream when that ends.
+type cancels struct {
+	owner
+	*socket.Stream
+}
+
+func (o *cancels) Ended() { o.Cancel() }
+
+// What is withdrawn is not sent: neither what is queued nor what the owner is about to deliver, which follows on it. The
+// owner is asked for it anew; what others have queued on the same socket stays, and ends that were told are told once.
+func TestWithdraw(t *testing.T) {
+	t.Parallel()
+	for _, behind := range []bool{false, true} {
+		e := start(t, socket.Config{MaxQueued: 64 << 20})
+		s, _, peer := open(t, e)
+		must := func(o asking, want string) {
+			t.Helper()
+			select {
+			case got := <-o.asked:
+				if got != want {
+					t.Errorf("asked for what follows %s, want %s", got, want)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("not asked for what follows %s", want)
+			}
+		}
+		f := plain{make(chan struct{}), make(chan struct{})}
+		newStream(s, "", f, owner{}).Reply([]byte("wait"))
+		<-f.entered
+		over := &cancels{}
+		full := newStream(s, "", plain{}, over)
+		over.Stream = full
+		full.Reply(make([]byte, 16<<20))
+		full.Complete()
+		close(f.release) // all of it is one write, which is more than the kernel takes
+		o := asking{make(chan string, 2)}
+		mine, other := newStream(s, "", plain{}, o), newStream(s, "", plain{}, owner{})
+		text := func(p int64, b string) *socket.Frame { return &socket.Frame{Pos: p, Payload: []byte(b)} }
+		for _, st := range []*socket.Stream{mine, other} {
+			st.Hold()
+			st.Catch(socket.Chunk{Frames: []*socket.Frame{text(3, "<three>")}, Through: 4, Final: true, Greeting: text(0, "<hello>")})
+			st.Push(text(5, "<five>"))
+		}
+		if behind {
+			mine.Retreat() // its owner is at it
+			e.Ring()
+			must(o, "5 true")
+		}
+		mine.Withdraw()
+		if behind {
+			mine.Catch(socket.Chunk{Frames: []*socket.Frame{text(6, "<what follows on five>")}, Through: 6})
+			must(o, "2 false")
+		}
+		mine.Push(text(7, "<passes by>"))
+		e.Ring()
+		got := make([]byte, 16<<20+len("complete"))
+		if _, err := io.ReadFull(peer, got); err != nil || !bytes.HasSuffix(got, []byte("complete")) {
+			t.Fatalf("%q %v", got[len(got)-8:], err)
+		}
+		if !behind { // when the socket has drained
+			must(o, "2 false")
+		}
+		mine.Catch(socket.Chunk{Frames: []*socket.Frame{text(3, "<three again>")}, Through: 7, Greeting: text(0, "<hello again>"), End: true})
+		s.Close([]byte("bye"))
+		rest, err := io.ReadAll(peer)
+		if want := "<three><hello><five><three again><hello again>completebye"; err != nil || string(rest) != want {
+			t.Errorf("behind %t: %q %v, want %q", behind, rest, err, want)
+		}
 	}
 }

@@ -30,12 +30,13 @@ type Stream struct {
 	gone    atomic.Bool
 
 	// The shard's:
-	last    int64
-	mode    mode
-	missed  bool // something ephemeral passed by
-	greeted bool
-	ended   bool // its last message is queued
-	hold    []held
+	last     int64
+	mode     mode
+	missed   bool // something ephemeral passed by
+	greeted  bool
+	ended    bool // its last message is queued
+	outdated bool // what its owner is about to deliver follows on what was withdrawn
+	hold     []held
 }
 
 type held struct {
@@ -85,6 +86,9 @@ func (s *Stream) Retreat() { s.sock.sh.post(command{op: opRetreat, to: s}) }
 // Finish completes the stream at this point of what is pushed. One that is behind is not completed: its owner does that
 // with the chunk that ends. It does not wake the shard.
 func (s *Stream) Finish() { s.sock.sh.post(command{op: opFinish, to: s}) }
+
+// Withdraw takes back what is queued for the stream and not on its way: its owner serves it anew. It does not wake the shard.
+func (s *Stream) Withdraw() { s.sock.sh.post(command{op: opWithdraw, to: s}) }
 
 // Reply sends a payload whatever the stream's state (the result of a query).
 func (s *Stream) Reply(payload []byte) {
