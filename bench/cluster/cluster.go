@@ -18,9 +18,14 @@ import (
 // Programs are the built servers.
 type Programs struct{ Parley, NATS string }
 
+// In are the servers that Build has left in a folder.
+func In(dir string) Programs {
+	return Programs{filepath.Join(dir, "parley"), filepath.Join(dir, "nats-server")}
+}
+
 // Build builds the servers into a folder. root is the repository's; flags are go build's, for Parley.
 func Build(ctx context.Context, root, into string, flags ...string) (Programs, error) {
-	p := Programs{filepath.Join(into, "parley"), filepath.Join(into, "nats-server")}
+	p := In(into)
 	err := build(ctx, root, p.Parley, ".", flags...)
 	if err == nil {
 		err = build(ctx, filepath.Join(root, "bench"), p.NATS, "github.com/nats-io/nats-server/v2")
@@ -56,6 +61,7 @@ const (
 	startsIn   = time.Minute
 	drainsIn   = 15 * time.Second
 	drainLimit = "10s"
+	drainDelay = "1s" // twice as long as a balancer looks away
 )
 
 // Cluster is a PostgreSQL, a NATS server and nodes.
@@ -159,7 +165,7 @@ func (cl *Cluster) addNode(c Config, i int) (err error) {
 	}
 	dir := filepath.Join(c.Dir, fmt.Sprintf("node%d", i+1))
 	n.Process = Process{Name: fmt.Sprintf("node %d", i+1), Log: dir + ".log", path: c.Programs.Parley,
-		args: append([]string{"--addr", n.Addr, "--data", dir, "--public-url", "http://" + front, "--cluster", name, "--drain-timeout", drainLimit}, c.Settings...),
+		args: append([]string{"--addr", n.Addr, "--data", dir, "--public-url", "http://" + front, "--cluster", name, "--drain-delay", drainDelay, "--drain-timeout", drainLimit}, c.Settings...),
 		env:  []string{"PARLEY_SECRET=" + Secret, "DATABASE_URL=" + cl.Postgres.URL(name), "NATS_URL=nats://" + bus}}
 	cl.Nodes = append(cl.Nodes, n)
 	return n.Start()

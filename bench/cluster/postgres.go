@@ -35,7 +35,7 @@ func StartPostgres(log string) (*Postgres, error) {
 	}
 	p := &Postgres{Bin: filepath.Dir(found[len(found)-1])}
 	var err error
-	if p.dir, err = os.MkdirTemp("/tmp", "parley-postgres-"); err == nil { // short: a Unix socket's path has 103 bytes
+	if p.dir, err = os.MkdirTemp("/tmp", "parley-cluster-"); err == nil { // short: a Unix socket's path has 103 bytes
 		err = p.init(log)
 	}
 	if err == nil {

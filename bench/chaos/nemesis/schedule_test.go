@@ -1,0 +1,41 @@
+package main
+
+import (
+	"reflect"
+	"testing"
+	"time"
+)
+
+// The same seed is the same run; every seed has what a run of ten minutes must have, and is over in time.
+func TestSchedule(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(200) {
+		all := schedule(seed, 10*time.Minute, 3)
+		if again := schedule(seed, 10*time.Minute, 3); !reflect.DeepEqual(all, again) {
+			t.Fatalf("seed %d is two runs", seed)
+		}
+		counts, overlaps := map[string]int{}, 0
+		for i, f := range all {
+			counts[f.Name]++
+			if f.At < firstAfter || f.At+f.For > 10*time.Minute-healBefore || f.Node < 0 || f.Node > 3 {
+				t.Errorf("seed %d: %+v", seed, f)
+			}
+			if i > 0 && all[i-1].At+all[i-1].For > f.At {
+				overlaps++
+			}
+		}
+		if counts["kill"] < 20 || counts["postgres"] < 5 || counts["nats"] < 5 || len(counts) != len(kinds) || overlaps == 0 {
+			t.Errorf("seed %d: %v, %d overlap", seed, counts, overlaps)
+		}
+	}
+	if reflect.DeepEqual(schedule(1, time.Minute, 3), schedule(2, time.Minute, 3)) {
+		t.Error("two seeds are the same run")
+	}
+	quick := map[string]int{}
+	for _, f := range schedule(1, time.Minute, 3) {
+		quick[f.Name]++
+	}
+	if quick["kill"] != 2 || len(quick) != len(kinds) {
+		t.Errorf("a minute has %v", quick)
+	}
+}
