@@ -163,6 +163,7 @@ func TestDoorbellTrouble(t *testing.T) {
 		defer other.Stop()
 		reached := func(through chat.Position, reads int) {
 			t.Helper()
+			time.Sleep(10 * time.Millisecond) // what is late is waited for
 			synctest.Wait()
 			wantThrough(t, got, 0, through)
 			if s.reads != reads {
@@ -197,15 +198,17 @@ func TestDoorbellTrouble(t *testing.T) {
 
 		a, b := ring(1, "a"), ring(1, "b")
 		p.deliver(b)
-		reached(604, 2) // a gap, closed from the database
+		time.Sleep(time.Millisecond)
+		p.deliver(a) // overtaken, and soon there
+		reached(604, 1)
 		p.deliver(a)
-		reached(604, 2)
+		reached(604, 1)
 
 		lost, last := ring(1, "lost"), ring(1, "last")
 		_ = lost
 		p.deliver(last)
-		reached(606, 3)
-		if st := other.Stats(); st.Gaps != 2 || st.Doorbells < 5 || st.Doorbells > 6 { // the doubled one may come before the first is applied
+		reached(606, 2) // a gap, closed from the database
+		if st := other.Stats(); st.Gaps != 1 || st.Doorbells < 5 || st.Doorbells > 7 { // the doubled one may come before the first is applied
 			t.Errorf("%+v", st)
 		}
 
@@ -216,10 +219,10 @@ func TestDoorbellTrouble(t *testing.T) {
 		} {
 			p.deliver([]byte(bad))
 		}
-		reached(606, 3)
+		reached(606, 2)
 		// From far ahead: the database is asked, and once is enough.
 		p.deliver([]byte(`{"Epoch":7,"Position":1000000,"Events":[{"Position":1000000}]}`))
-		reached(607, 5)
+		reached(607, 4)
 		for range 10 {
 			p.deliver(ring(1, "on"))
 		}

@@ -55,6 +55,10 @@ type Log struct {
 // page is how many events are read from the database at once.
 const page = 1000
 
+// latecomer is how long an event that others have overtaken is waited for before it is read from the database: nodes that
+// commit at the same time ring in any order.
+const latecomer = 3 * time.Millisecond
+
 // maxOffered bounds what waits for a gap to close; beyond it the database is read anyway.
 const maxOffered = 1 << 16
 
@@ -127,6 +131,9 @@ func (l *Log) run(ctx context.Context) {
 	defer close(l.done)
 	timer := time.NewTicker(l.cfg.Poll)
 	defer timer.Stop()
+	late := time.NewTimer(0)
+	late.Stop()
+	var waiting bool // for late
 	for {
 		var ask bool
 		select {
@@ -134,12 +141,18 @@ func (l *Log) run(ctx context.Context) {
 			ask = l.asked.Swap(false)
 		case <-timer.C:
 			ask = true
+		case <-late.C:
+			ask, waiting = true, false
 		case <-ctx.Done():
 			return
 		}
 		for ctx.Err() == nil {
 			batch, gap := l.next()
-			if len(batch) == 0 && (gap || ask) {
+			if len(batch) == 0 && gap && !ask && !waiting {
+				late.Reset(latecomer)
+				waiting = true
+			}
+			if len(batch) == 0 && ask {
 				var err error
 				if batch, err = l.cfg.Source.Events(ctx, l.Applied(), page); err != nil {
 					if ctx.Err() == nil {
@@ -159,6 +172,10 @@ func (l *Log) run(ctx context.Context) {
 				break
 			}
 			l.apply(ctx, batch)
+			if waiting {
+				late.Stop()
+				waiting = false
+			}
 		}
 	}
 }
