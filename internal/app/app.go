@@ -45,6 +45,7 @@ type App struct {
 	store    *store.Store
 	bus      bus.Bus      // sealed; nil: this node is alone
 	nats     *natsbus.Bus // what carries it
+	export   *natsbus.Exporter
 	events   *eventlog.Log
 	messages *message.Service
 	presence *presence.Service
@@ -108,8 +109,8 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	friends := friend.New(a.store, friend.Config{})
 	conversations := conversation.New(a.store, conversation.Config{})
 	feeds := feed.New(a.store)
-	sends := limit.New(limit.Config{N: c.SendsPerSecond, Per: time.Second})
-	a.messages = message.New(a.store, message.Config{MaxBody: c.MaxMessageChars, Allow: func(u chat.ID) error { return sends.Allow(u.String()) }})
+	sends := limit.NewSends(limit.Config{N: c.SendsPerSecond, Per: time.Second})
+	a.messages = message.New(a.store, message.Config{MaxBody: c.MaxMessageChars, Limit: sends})
 	listen(a.store, friends, conversations)
 
 	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Feed: feeds,
@@ -117,6 +118,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	es := generated.NewExecutableSchema(generated.Config{Resolvers: r})
 	a.events = eventlog.New(eventlog.Config{Source: a.store, Fill: feeds.Fill, Poll: c.LogPoll, Log: log, Apply: func(events []*chat.Event) {
 		revoked.Apply(events)
+		sends.Applied(events)
 		a.presence.Applied(events)
 		a.live.hub.Apply(events)
 	}})
@@ -126,7 +128,8 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	r.Presences = a.presence
 	metrics.Register(liveMetrics(a.live.hub.Stats, func() int64 { return int64(a.events.Applied()) })...)
 	if a.bus != nil {
-		metrics.Register(busMetrics(a.nats, a.events.Stats)...)
+		metrics.Register(busMetrics(a.nats, a.bus.(*bus.Sealed).Refused, a.events.Stats)...)
+		metrics.Register(a.openExport()...)
 	}
 
 	page, err := web.GraphiQL()
@@ -159,6 +162,9 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	}
 	a.events.Start()
 	a.stop = append(a.stop, a.events.Stop)
+	if err = a.startExport(); err != nil {
+		return nil, err
+	}
 	a.presence.Start()
 	a.stop = append(a.stop, a.presence.Stop)
 	a.messages.Start()

@@ -45,7 +45,7 @@ func (a *App) startBus() error {
 }
 
 // busMetrics shows how the nodes hear from each other.
-func busMetrics(n *natsbus.Bus, log func() eventlog.Stats) []prometheus.Collector {
+func busMetrics(n *natsbus.Bus, refused func() int64, log func() eventlog.Stats) []prometheus.Collector {
 	counter := func(name, help string, of func() int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(of()) })
 	}
@@ -59,6 +59,7 @@ func busMetrics(n *natsbus.Bus, log func() eventlog.Stats) []prometheus.Collecto
 		counter("parley_bus_received_total", "Messages from other nodes.", func() int64 { return n.Stats().In }),
 		counter("parley_bus_sent_total", "Messages to other nodes.", func() int64 { return n.Stats().Out }),
 		counter("parley_bus_dropped_total", "Messages to other nodes that there was no way for.", func() int64 { return n.Stats().Dropped }),
+		counter("parley_bus_refused_total", "Messages dropped because they were not sealed with this cluster's key.", refused),
 		counter("parley_doorbells_total", "Commits of other nodes that a doorbell told of first.", func() int64 { return log().Doorbells }),
 		counter("parley_log_gaps_total", "Gaps in what doorbells told, closed by reading the database.", func() int64 { return log().Gaps }),
 	}

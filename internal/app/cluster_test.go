@@ -149,7 +149,7 @@ func TestOutage(t *testing.T) {
 		mustConnect(t, one, two)
 		took := typical(t, people[0].Client, room, sub)
 		t.Logf("typically %v", took)
-		if took > 100*time.Millisecond {
+		if took > 250*time.Millisecond {
 			t.Errorf("with NATS again it takes %v", took)
 		}
 		nats.Stop()

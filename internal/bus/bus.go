@@ -8,6 +8,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"sync/atomic"
 )
 
 // Bus reaches the other nodes. It is safe for concurrent use.
@@ -38,14 +39,19 @@ const macSize = 16
 // Seal lets only those take part who have the key: whoever can reach the bus could otherwise invent events. Messages
 // that were not sealed with it, or for another subject, are dropped. What was sealed once can be sent again by anybody
 // who saw it: consumers must not mind.
-func Seal(b Bus, key []byte) Bus { return sealed{b, key} }
+func Seal(b Bus, key []byte) *Sealed { return &Sealed{Bus: b, key: key} }
 
-type sealed struct {
+// Sealed is a Bus among those who have the key.
+type Sealed struct {
 	Bus
-	key []byte
+	key     []byte
+	refused atomic.Int64
 }
 
-func (s sealed) mac(subject string, data []byte) []byte {
+// Refused counts the messages dropped since the start: a node with another secret, or somebody who should not be there.
+func (s *Sealed) Refused() int64 { return s.refused.Load() }
+
+func (s *Sealed) mac(subject string, data []byte) []byte {
 	m := hmac.New(sha256.New, s.key)
 	m.Write(binary.BigEndian.AppendUint32(nil, uint32(len(subject)))) //nolint:gosec // short
 	m.Write([]byte(subject))
@@ -53,14 +59,18 @@ func (s sealed) mac(subject string, data []byte) []byte {
 	return m.Sum(nil)[:macSize]
 }
 
-func (s sealed) Publish(subject string, data []byte) {
+// Publish is that of Bus.
+func (s *Sealed) Publish(subject string, data []byte) {
 	s.Bus.Publish(subject, append(s.mac(subject, data), data...))
 }
 
-func (s sealed) Subscribe(subject string, f func(data []byte)) {
+// Subscribe is that of Bus; f hears only what is sealed.
+func (s *Sealed) Subscribe(subject string, f func(data []byte)) {
 	s.Bus.Subscribe(subject, func(data []byte) {
-		if len(data) >= macSize && hmac.Equal(data[:macSize], s.mac(subject, data[macSize:])) {
-			f(data[macSize:])
+		if len(data) < macSize || !hmac.Equal(data[:macSize], s.mac(subject, data[macSize:])) {
+			s.refused.Add(1)
+			return
 		}
+		f(data[macSize:])
 	})
 }

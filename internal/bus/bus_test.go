@@ -44,4 +44,7 @@ func TestSeal(t *testing.T) {
 	if len(got) != 2 || got[0] != "log one" || got[1] != "log " {
 		t.Errorf("%q", got)
 	}
+	if n := ours.Refused(); n != int64(4+len(w.sent[0])) {
+		t.Errorf("%d refused", n)
+	}
 }

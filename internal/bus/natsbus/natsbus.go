@@ -78,8 +78,8 @@ const (
 	maxQueuedBytes = 16 << 20
 	// How often another server is tried. Every node does it at once when one ends, hence the jitter.
 	wait, jitter = 100 * time.Millisecond, 100 * time.Millisecond
-	// A server that is gone without a word is noticed after twice that.
-	pings = 5 * time.Second
+	// A server that is gone without a word is noticed after twice to three times that.
+	pings = time.Second
 	// What a server may take to accept a connection or a write.
 	timeout = 2 * time.Second
 	// What was published just before the end may take that long.
