@@ -4055,7 +4055,7 @@ extend type Mutation {
     "The new account."
     input: SignUpInput!
   ): SignInPayload!
-  "Starts a session. ` + "`" + `UNAUTHENTICATED` + "`" + `, in the same time, for an unknown name and for a wrong password."
+  "Starts a session. ` + "`" + `UNAUTHENTICATED` + "`" + `, in the same time, for an unknown name and for a wrong password; ` + "`" + `FORBIDDEN` + "`" + ` while the account is suspended."
   signIn(
     "Who, and how the tokens shall travel."
     input: SignInInput!

@@ -14,6 +14,8 @@ import (
 
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/obs"
+	"github.com/parley-chat/parley/internal/token"
+	"github.com/parley-chat/parley/internal/user"
 )
 
 // Run carries out one command of the program and returns its exit code: 0 done, 1 failed, 2 not understood. Logs go to
@@ -35,6 +37,8 @@ func Run(args, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "parley", version())
 	case "migrate":
 		err = migrate(ctx, c, log, cmd.Sub, stdout)
+	case "suspend", "restore":
+		err = suspend(ctx, c, log, cmd, stdout)
 	case "check":
 		err = check(ctx, c, log, stdout)
 	case "demo":
@@ -119,6 +123,27 @@ func migrate(ctx context.Context, c config.Config, log *slog.Logger, sub string,
 		fmt.Fprintf(w, "%s\t%s\n", m.Name, state)
 	}
 	return w.Flush()
+}
+
+// suspend also restores. Servers that run learn of it from the log.
+func suspend(ctx context.Context, c config.Config, log *slog.Logger, cmd config.Command, stdout io.Writer) error {
+	s, err := OpenStore(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	users := user.New(s, nil, token.NewRevoked(c.AccessTTL, nil), user.Config{})
+	if cmd.Name == "restore" {
+		if err = users.Restore(ctx, cmd.Sub); err == nil {
+			fmt.Fprintf(stdout, "%s may sign in again\n", cmd.Sub)
+		}
+		return err
+	}
+	ended, err := users.Suspend(ctx, cmd.Sub)
+	if err == nil {
+		fmt.Fprintf(stdout, "%s is suspended; sessions ended: %d\n", cmd.Sub, ended)
+	}
+	return err
 }
 
 func check(ctx context.Context, c config.Config, log *slog.Logger, stdout io.Writer) error {

@@ -70,6 +70,9 @@ func TestCommands(t *testing.T) {
 		"--help":                  {Name: "help"},
 		"-h":                      {Name: "help"},
 		"migrate --help":          {Name: "help"},
+		"suspend --help":          {Name: "help"},
+		"suspend ada --data x":    {Name: "suspend", Sub: "ada"},
+		"restore ada":             {Name: "restore", Sub: "ada"},
 		"migrate up":              {Name: "migrate", Sub: "up"},
 		"migrate status --data x": {Name: "migrate", Sub: "status"},
 	} {
@@ -91,6 +94,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"an unknown command", "srve", nil, []string{`"srve"`, "no such command", "migrate up"}},
 		{"migrate what", "migrate", nil, []string{"migrate up or migrate status"}},
+		{"suspend whom", "suspend --data x", nil, []string{"suspend", "the username"}},
 		{"migrate down", "migrate down", nil, []string{"migrate up or migrate status"}},
 		{"an unknown flag", "--adr=x", nil, []string{"adr", "--help"}},
 		{"a leftover", "serve now", nil, []string{`"now"`, "--help"}},

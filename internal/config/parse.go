@@ -16,8 +16,8 @@ import (
 
 // Command is what the program was asked to do.
 type Command struct {
-	Name string // serve, migrate, demo, check, version or help
-	Sub  string // of migrate: up or status
+	Name string // serve, migrate, suspend, restore, demo, check, version or help
+	Sub  string // of migrate: up or status; of suspend and restore: the username
 }
 
 // Error is a setting, flag or command that was refused.
@@ -98,17 +98,23 @@ func command(args []string) (Command, []string, error) {
 	switch cmd.Name {
 	case "serve", "demo", "check", "version", "help":
 		return cmd, args, nil
-	case "migrate":
-		if len(args) > 0 && (args[0] == "up" || args[0] == "status") {
+	case "migrate", "suspend", "restore":
+		missing := &Error{cmd.Name, "who is missing", "say " + cmd.Name + " and the username"}
+		whole := len(args) > 0 && !strings.HasPrefix(args[0], "-")
+		if cmd.Name == "migrate" {
+			missing = &Error{"migrate", "what to do is missing", "say migrate up or migrate status"}
+			whole = whole && (args[0] == "up" || args[0] == "status")
+		}
+		if whole {
 			cmd.Sub = args[0]
 			return cmd, args[1:], nil
 		}
 		if slices.ContainsFunc(args, func(a string) bool { return a == "-h" || a == "-help" || a == "--help" }) {
 			return Command{Name: "help"}, nil, nil
 		}
-		return cmd, nil, &Error{"migrate", "what to do is missing", "say migrate up or migrate status"}
+		return cmd, nil, missing
 	}
-	return cmd, nil, &Error{strconv.Quote(cmd.Name), "there is no such command", "say serve, migrate up, migrate status, demo, check or version"}
+	return cmd, nil, &Error{strconv.Quote(cmd.Name), "there is no such command", "say serve, migrate up, migrate status, suspend, restore, demo, check or version"}
 }
 
 func refused(err error, settings []setting, named, values map[string]string) (errs []error) {
@@ -220,6 +226,8 @@ func Help(w io.Writer) {
   parley [serve]          run the server (migrates the database first)
   parley migrate up       apply the migrations and stop
   parley migrate status   list the migrations
+  parley suspend <user>   end all sessions of a user and let none begin; works while servers run
+  parley restore <user>   let a suspended user sign in again
   parley demo             play a conversation on a temporary database and check what everybody sees
   parley check            verify the log and every counter of the database; exit 1 at the first violation
   parley version          print the version

@@ -42,6 +42,8 @@ func changes() map[string]change {
 		"InsertUser":      {make: func(tx *store.Tx) error { _, err := tx.InsertUser(user, "-"); return err }},
 		"UpdateProfile":   {make: func(tx *store.Tx) error { return tx.UpdateProfile(chat.User{ID: me}) }},
 		"SetPasswordHash": {make: func(tx *store.Tx) error { return tx.SetPasswordHash(me, "-") }},
+		"Suspend":         {make: func(tx *store.Tx) error { return tx.Suspend(other) }},
+		"Restore":         {make: func(tx *store.Tx) error { return tx.Restore(other) }},
 
 		"PendingRequest":       {make: func(tx *store.Tx) error { return absent(tx.PendingRequest(a, b)) }},
 		"CountPendingRequests": {make: func(tx *store.Tx) error { _, err := tx.CountPendingRequests(me, 100); return err }},
@@ -65,6 +67,7 @@ func changes() map[string]change {
 		"EndSession":       {make: func(tx *store.Tx) error { _, err := tx.EndSession(me, session); return err }},
 		"EndReusedSession": {make: func(tx *store.Tx) error { _, err := tx.EndReusedSession(session, 1); return err }},
 		"EndOtherSessions": {make: func(tx *store.Tx) error { _, err := tx.EndOtherSessions(me, session); return err }},
+		"EndSessions":      {make: func(tx *store.Tx) error { _, err := tx.EndSessions(me); return err }},
 		"EndSurplusSessions": {"one user's sessions", func(tx *store.Tx) error {
 			_, err := tx.EndSurplusSessions(me, 1)
 			return err

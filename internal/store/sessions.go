@@ -47,10 +47,14 @@ func (r reader) SessionsEndedSince(ctx context.Context, since time.Time) ([]Ende
 	return l, translate(err)
 }
 
-// InsertSession stores a new session, whose refresh token is of generation 1.
+// InsertSession stores a new session, whose refresh token is of generation 1. The user is locked, and must not be
+// suspended: FORBIDDEN.
 func (tx *Tx) InsertSession(s chat.Session) error {
-	_, err := tx.exec("INSERT INTO sessions ("+sessionColumns+") VALUES (?,?,?,?,?,?)",
-		id(s.ID), id(s.User), tx.at(s.CreatedAt), tx.at(s.LastUsedAt), tx.at(s.ExpiresAt), s.UserAgent)
+	n, err := tx.exec("INSERT INTO sessions ("+sessionColumns+") SELECT ?,?,?,?,?,? WHERE EXISTS (SELECT 1 FROM users WHERE id = ? AND suspended_at IS NULL)",
+		id(s.ID), id(s.User), tx.at(s.CreatedAt), tx.at(s.LastUsedAt), tx.at(s.ExpiresAt), s.UserAgent, id(s.User))
+	if err == nil && n == 0 {
+		err = chat.Forbidden("this account is suspended")
+	}
 	return err
 }
 
@@ -81,6 +85,11 @@ func (tx *Tx) EndReusedSession(session chat.ID, generation int64) ([]chat.Sessio
 // EndOtherSessions ends every live session of a user but one. The user is locked.
 func (tx *Tx) EndOtherSessions(user, keep chat.ID) ([]chat.Session, error) {
 	return tx.endSessions("user_id = ? AND id <> ?", id(user), id(keep))
+}
+
+// EndSessions ends every live session of a user. The user is locked.
+func (tx *Tx) EndSessions(user chat.ID) ([]chat.Session, error) {
+	return tx.endSessions("user_id = ?", id(user))
 }
 
 // EndSurplusSessions ends all live sessions of a user except for the keep that were used last. The user is locked.

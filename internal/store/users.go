@@ -127,6 +127,18 @@ func (tx *Tx) SetPasswordHash(user chat.ID, hash string) error {
 	return err
 }
 
+// Suspend locks a user and notes since when they may not sign in.
+func (tx *Tx) Suspend(user chat.ID) error {
+	_, err := tx.exec("UPDATE users SET suspended_at = coalesce(suspended_at, ?) WHERE id = ?", tx.at(tx.Now), id(user))
+	return err
+}
+
+// Restore undoes Suspend.
+func (tx *Tx) Restore(user chat.ID) error {
+	_, err := tx.exec("UPDATE users SET suspended_at = NULL WHERE id = ?", id(user))
+	return err
+}
+
 // SetLastSeen notes when users were last connected; an earlier time than the known one changes nothing. It is no event.
 func (s *Store) SetLastSeen(ctx context.Context, users []chat.ID, at time.Time) error {
 	t := s.at(Micros(at))
