@@ -55,18 +55,23 @@ func (c *Config) check(cmd Command, named map[string]string) (errs []error) {
 		}
 	}
 	if c.NatsURL != "" && cmd.Name == "serve" {
-		if c.DatabaseURL == "" {
+		if c.DatabaseURL == "" && c.EventsStream == EventsOff {
 			refuse("NATS_URL", "is for several nodes, and SQLite has one", "set DATABASE_URL to their PostgreSQL, or leave NATS_URL empty")
 		}
-		if c.Secret == "" {
+		if c.DatabaseURL != "" && c.Secret == "" {
 			refuse("PARLEY_SECRET", "is missing, and the nodes know each other by it", "give the same to all of them; "+secretHint)
 		}
 	}
 	if (c.NatsCert == "") != (c.NatsKey == "") {
 		refuse("PARLEY_NATS_CERT", "goes with PARLEY_NATS_KEY", "set both or none")
 	}
-	if c.Cluster == "" || strings.Trim(c.Cluster, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
-		refuse("PARLEY_CLUSTER", quote(c.Cluster)+" is not a name", "write letters, digits, - and _")
+	for env, name := range map[string]string{"PARLEY_CLUSTER": c.Cluster, "PARLEY_EVENTS_STREAM": c.EventsStream} {
+		if env == "PARLEY_CLUSTER" && name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+			refuse(env, quote(name)+" is not a name", "write letters, digits, - and _")
+		}
+	}
+	if c.Cluster == "events" { // its subjects would be those of the default cluster's stream
+		refuse("PARLEY_CLUSTER", quote(c.Cluster)+" is taken", "choose another name")
 	}
 	if c.PublicURL != "" {
 		if u, err := url.Parse(c.PublicURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
@@ -90,7 +95,7 @@ func (c *Config) check(cmd Command, named map[string]string) (errs []error) {
 		refuse("PARLEY_ACCESS_TTL", "is longer than PARLEY_REFRESH_TTL", "an access token must not outlive its session")
 	}
 	switch needed := c.Production() && cmd.Name == "serve"; {
-	case c.Secret == "" && needed && c.NatsURL == "":
+	case c.Secret == "" && needed && (c.NatsURL == "" || c.DatabaseURL == ""):
 		refuse("PARLEY_SECRET", "is missing", secretHint)
 	case c.Secret == "":
 	case len(c.Secret) < MinSecret:

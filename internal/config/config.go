@@ -32,6 +32,8 @@ type Config struct {
 	NatsCert  string `env:"PARLEY_NATS_CERT" flag:"nats-cert" help:"PEM file of this node's certificate for NATS"`
 	NatsKey   string `env:"PARLEY_NATS_KEY" flag:"nats-key" help:"PEM file of its key"`
 	Cluster   string `env:"PARLEY_CLUSTER" flag:"cluster" default:"parley" help:"name of this installation on NATS: nodes with the same one belong together"`
+	// EventsStream has a reserved value, EventsOff; see Events.
+	EventsStream string `env:"PARLEY_EVENTS_STREAM" flag:"events-stream" help:"stream of NATS JetStream that every event also goes to, for other services, and that is made if need be; off: none; empty: PARLEY_EVENTS, followed by _ and the cluster's name if that is not parley"`
 
 	Origins        []string `env:"PARLEY_ORIGINS" flag:"origins" help:"web origins, separated by commas, that may call the API with cookies and open sockets, such as https://app.example.org; the server's own is always allowed, and localhost in development"`
 	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" flag:"trusted-proxies" help:"addresses or networks, separated by commas, of the proxies whose X-Forwarded-For is believed"`
@@ -68,6 +70,24 @@ type Config struct {
 	SocketsPerUser   int           `env:"PARLEY_SOCKETS_PER_USER" flag:"sockets-per-user" default:"20" min:"1" help:"sockets of a user on this node"`
 	SocketsPerAddr   int           `env:"PARLEY_SOCKETS_PER_ADDR" flag:"sockets-per-addr" default:"50" min:"1" help:"sockets of a client address on this node"`
 }
+
+// EventsOff is the EventsStream of those who want none.
+const EventsOff = "off"
+
+// Events names the stream that events go to, and the subject that is followed by their type.
+func (c Config) Events() (stream, subject string) {
+	stream, subject = "PARLEY_EVENTS", "parley.events"
+	if c.Cluster != defaultCluster {
+		stream, subject = stream+"_"+c.Cluster, "parley."+c.Cluster+".events"
+	}
+	if c.EventsStream != "" {
+		stream = c.EventsStream
+	}
+	return stream, subject
+}
+
+// defaultCluster is the default of Cluster.
+const defaultCluster = "parley"
 
 // Production says whether real people's data is at stake.
 func (c Config) Production() bool { return c.Env == Production }

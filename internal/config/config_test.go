@@ -55,6 +55,19 @@ func TestNATS(t *testing.T) {
 	if _, _, err := config.Parse([]string{"check"}, []string{"NATS_URL=nats://a"}); err != nil {
 		t.Errorf("only a node needs the bus: %v", err)
 	}
+	if _, _, err := config.Parse(nil, []string{"NATS_URL=nats://a"}); err != nil {
+		t.Errorf("events of one node, with SQLite: %v", err)
+	}
+	for _, tt := range []struct{ args, stream, subject string }{
+		{"--data=x", "PARLEY_EVENTS", "parley.events"},
+		{"--events-stream=MINE", "MINE", "parley.events"},
+		{"--cluster=blue", "PARLEY_EVENTS_blue", "parley.blue.events"},
+	} {
+		_, c, err := config.Parse([]string{tt.args}, nil)
+		if stream, subject := c.Events(); err != nil || stream != tt.stream || subject != tt.subject {
+			t.Errorf("%s: %s %s %v", tt.args, stream, subject, err)
+		}
+	}
 }
 
 func TestCommands(t *testing.T) {
@@ -119,10 +132,12 @@ func TestRefusals(t *testing.T) {
 		{"no folder", "--data=", nil, []string{"--data", "is empty"}},
 		{"another database", "", []string{"DATABASE_URL=mysql://u:topsecret@h/d"}, []string{"DATABASE_URL", "PostgreSQL", "postgres://user:password@host:5432/name"}},
 		{"no address of NATS", "", []string{"NATS_URL=nats://a,http://u:topsecret@b", "DATABASE_URL=postgres://d/b"}, []string{"NATS_URL", "nats://host:4222"}},
-		{"NATS with SQLite", "--nats-url=nats://u:topsecret@a --secret=" + key, nil, []string{"--nats-url", "SQLite", "DATABASE_URL"}},
+		{"NATS with SQLite", "--nats-url=nats://u:topsecret@a --events-stream=off --secret=" + key, nil, []string{"--nats-url", "SQLite", "DATABASE_URL"}},
 		{"NATS without a secret to share", "--nats-url=nats://a", []string{"DATABASE_URL=postgres://d/b"}, []string{"PARLEY_SECRET", "is missing", "the same"}},
 		{"a certificate without its key", "--nats-cert=x", nil, []string{"--nats-cert", "PARLEY_NATS_KEY"}},
 		{"a name that is a pattern", "--cluster=a.*", nil, []string{"--cluster", "letters"}},
+		{"a name that is taken", "--cluster=events", nil, []string{"--cluster", "another"}},
+		{"a stream that is a subject", "--events-stream=parley.events", nil, []string{"--events-stream", "letters"}},
 		{"a public address that is none", "--public-url=chat.example.org", nil, []string{"--public-url", "https://chat.example.org"}},
 		{"an origin with a path", "--origins=https://a.example.org/x", nil, []string{"--origins", "scheme, host and port"}},
 		{"any origin", "--origins=*", nil, []string{"--origins", "scheme, host and port"}},
