@@ -90,6 +90,9 @@ func (p *Process) PID() int {
 	return p.cmd.Process.Pid
 }
 
+// Wait waits until the program has ended.
+func (p *Process) Wait() { p.wait(0) }
+
 // Signal sends a signal, unless the program has ended.
 func (p *Process) Signal(sig syscall.Signal) {
 	p.mu.Lock()
