@@ -14,7 +14,8 @@ const (
 )
 
 // trim deletes what is past its time, until ctx ends: events after the retention, and the sessions that ended before it
-// (what the log still tells of, and tokens that may still be about, need theirs).
+// (what the log still tells of, and tokens that may still be about, need theirs), and limits for which nothing counts any
+// more.
 func trim(ctx context.Context, s *store.Store, retention, accessTTL time.Duration, log *slog.Logger) {
 	t := time.NewTicker(trimEvery)
 	defer t.Stop()
@@ -24,6 +25,7 @@ func trim(ctx context.Context, s *store.Store, retention, accessTTL time.Duratio
 		pieces(ctx, log, "ended sessions", func() (int64, error) {
 			return s.TrimSessions(ctx, now.Add(-max(retention, accessTTL+trimEvery)), trimMax)
 		})
+		pieces(ctx, log, "limits", func() (int64, error) { return s.TrimLimits(ctx, trimMax) })
 		select {
 		case <-t.C:
 		case <-ctx.Done():

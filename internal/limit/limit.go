@@ -1,16 +1,16 @@
-// Package limit bounds how often something may be done for each of many keys, in bounded memory.
+// Package limit bounds how often something may be done for each of many keys, wherever there are several nodes too.
+//
+// What is rare and must be exact is counted in the database, by whichever node it is tried on (Shared). What is frequent is
+// counted in memory, and what other nodes have let through is learned from the log (Sends). Memory is bounded by both.
 package limit
 
 import (
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/parley-chat/parley/internal/chat"
 )
 
-// DefaultKeys is how many keys a Limiter remembers at most.
+// DefaultKeys is how many keys are remembered at most.
 const DefaultKeys = 100_000
 
 // Config says how often.
@@ -19,27 +19,12 @@ type Config struct {
 	N   int
 	Per time.Duration // 0 means a minute
 	// Keys is how many keys are remembered; 0 means DefaultKeys. Beyond that, those that were used longest ago are
-	// forgotten and start anew.
+	// forgotten.
 	Keys int
 	Now  func() time.Time // nil means time.Now
 }
 
-// Limiter counts, with a token bucket for each key. A nil Limiter has no limit. It is safe for concurrent use.
-type Limiter struct {
-	c Config
-
-	mu sync.Mutex // guards what follows
-	// A bucket that was not used for Per is full again and may be forgotten. So there are two generations: a bucket moves
-	// to the young one when it is used, and the old one is dropped when the young one is Per old, or has half of Keys.
-	young, old map[string]*rate.Limiter
-	born       time.Time // of the young ones
-}
-
-// New makes a limiter; it is nil where there is no limit.
-func New(c Config) *Limiter {
-	if c.N <= 0 {
-		return nil
-	}
+func (c Config) withDefaults() Config {
 	if c.Per == 0 {
 		c.Per = time.Minute
 	}
@@ -49,47 +34,36 @@ func New(c Config) *Limiter {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Limiter{c: c, young: map[string]*rate.Limiter{}, born: c.Now()}
+	return c
 }
 
-// Allow counts once for key. The error is RATE_LIMITED with the time to wait; what was refused does not count.
-func (l *Limiter) Allow(key string) error {
-	if l == nil {
-		return nil
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.c.Now()
-	take := l.bucket(key, now).ReserveN(now, 1)
-	wait := take.DelayFrom(now)
-	if wait == 0 {
-		return nil
-	}
-	take.CancelAt(now)
+func tooOften(wait time.Duration) error {
 	return &chat.Error{Code: chat.CodeRateLimited, Message: "too often; try again later", RetryAfter: wait}
 }
 
-func (l *Limiter) bucket(key string, now time.Time) *rate.Limiter {
-	if now.Sub(l.born) >= l.c.Per || len(l.young) >= max(1, l.c.Keys/2) {
-		l.young, l.old, l.born = map[string]*rate.Limiter{}, l.young, now
-	}
-	b := l.young[key]
-	if b == nil {
-		if b = l.old[key]; b == nil {
-			b = rate.NewLimiter(rate.Every(l.c.Per/time.Duration(l.c.N)), l.c.N)
-		}
-		delete(l.old, key)
-		l.young[key] = b
-	}
-	return b
+// recent is a map that remembers what was put within keep, if it is not more than most. There are two generations: the
+// old one is dropped when the young one is keep old, or has half of most.
+type recent[V any] struct {
+	keep       time.Duration
+	most       int
+	young, old map[[16]byte]V
+	born       time.Time // the young one
 }
 
-// Keys is how many keys are remembered now.
-func (l *Limiter) Keys() int {
-	if l == nil {
-		return 0
+func (r *recent[V]) get(k [16]byte) V {
+	v, ok := r.young[k]
+	if !ok {
+		v = r.old[k]
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.young) + len(l.old)
+	return v
 }
+
+func (r *recent[V]) put(k [16]byte, v V, now time.Time) {
+	if r.young == nil || now.Sub(r.born) >= r.keep || len(r.young) >= max(1, r.most/2) {
+		r.young, r.old, r.born = map[[16]byte]V{}, r.young, now
+	}
+	delete(r.old, k)
+	r.young[k] = v
+}
+
+func (r *recent[V]) len() int { return len(r.young) + len(r.old) }

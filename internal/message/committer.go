@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/limit"
 	"github.com/parley-chat/parley/internal/store"
 )
 
@@ -18,6 +19,7 @@ import (
 type committer struct {
 	store *store.Store
 	max   int
+	limit *limit.Sends
 	wake  chan struct{}
 	done  chan struct{}
 	now   func() time.Time
@@ -34,8 +36,8 @@ type item struct {
 	done chan struct{}
 }
 
-func newCommitter(s *store.Store, max int) *committer {
-	return &committer{store: s, max: max, wake: make(chan struct{}, 1), done: make(chan struct{}), now: time.Now}
+func newCommitter(s *store.Store, max int, l *limit.Sends) *committer {
+	return &committer{store: s, max: max, limit: l, wake: make(chan struct{}, 1), done: make(chan struct{}), now: time.Now}
 }
 
 func (c *committer) start() { go c.run() }
@@ -99,6 +101,9 @@ func (c *committer) run() {
 			}
 			c.commit(batch)
 			for _, i := range batch {
+				if i.send != nil && (i.send.Err != nil || !i.send.Stored) {
+					c.limit.Void(i.send.Sender) // if it was stored all the same, it counts twice
+				}
 				close(i.done)
 			}
 		}

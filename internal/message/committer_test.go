@@ -10,7 +10,7 @@ import (
 // A second item with the same key waits for the next batch; everything else goes together.
 func TestTake(t *testing.T) {
 	t.Parallel()
-	c := newCommitter(nil, 3)
+	c := newCommitter(nil, 3, nil)
 	u, v := chat.NewID(chat.KindUser), chat.NewID(chat.KindUser)
 	for _, k := range []struct {
 		who chat.ID

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/limit"
 	"github.com/parley-chat/parley/internal/store"
 )
 
@@ -15,8 +16,8 @@ import (
 type Config struct {
 	MaxBody  int // characters; 0 means 4,000
 	MaxBatch int // sends and read marks in one transaction; 0 means 512
-	// Allow says whether the user may send now; the error is RATE_LIMITED. nil: always.
-	Allow func(user chat.ID) error
+	// Limit bounds how often a user sends; nil: as often as they like. Whoever follows the log tells it what was applied.
+	Limit *limit.Sends
 }
 
 // Service holds the rules of messages.
@@ -34,10 +35,7 @@ func New(s *store.Store, cfg Config) *Service {
 	if cfg.MaxBatch == 0 {
 		cfg.MaxBatch = 512
 	}
-	if cfg.Allow == nil {
-		cfg.Allow = func(chat.ID) error { return nil }
-	}
-	return &Service{store: s, cfg: cfg, committer: newCommitter(s, cfg.MaxBatch)}
+	return &Service{store: s, cfg: cfg, committer: newCommitter(s, cfg.MaxBatch, cfg.Limit)}
 }
 
 // Start begins to commit.
@@ -59,12 +57,11 @@ func (s *Service) Send(ctx context.Context, v chat.Viewer, conversation chat.ID,
 		return chat.Message{}, chat.BadInput("1 to 64 characters without NUL", "input", "clientKey")
 	case strings.TrimSpace(body) == "" || utf8.RuneCountInString(body) > s.cfg.MaxBody || !storable(body):
 		return chat.Message{}, chat.BadInput(fmt.Sprintf("1 to %d characters without NUL that are not all white space", s.cfg.MaxBody), "input", "body")
-	}
-	if err := s.cfg.Allow(v.User); err != nil {
-		return chat.Message{}, err
-	}
-	if conversation.Kind != chat.KindConversation {
+	case conversation.Kind != chat.KindConversation:
 		return chat.Message{}, chat.ErrNotFound
+	}
+	if err := s.cfg.Limit.Allow(v.User); err != nil {
+		return chat.Message{}, err
 	}
 	x := &store.Send{Conversation: conversation, Sender: v.User, Key: key, Body: body}
 	if err := s.committer.send(ctx, x); err != nil {

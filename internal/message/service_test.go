@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/limit"
 	"github.com/parley-chat/parley/internal/message"
 	"github.com/parley-chat/parley/internal/store"
 	"github.com/parley-chat/parley/internal/testkit"
@@ -211,13 +212,42 @@ func TestMarkRead(t *testing.T) {
 	})
 }
 
+// Whatever becomes of a send, it counts once, and whoever follows the log does not count it again.
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
-	testkit.Stores(t, func(t *testing.T, s *store.Store) {
-		limited := &chat.Error{Code: chat.CodeRateLimited, RetryAfter: time.Second}
-		w := message.New(s, message.Config{Allow: func(chat.ID) error { return limited }})
-		_, err := w.Send(context.Background(), chat.Viewer{}, chat.ID{}, "a", "k")
-		wantCode(t, err, chat.CodeRateLimited)
+	on(t, 3, func(t *testing.T, w world) {
+		ctx := context.Background()
+		l := limit.NewSends(limit.Config{N: 5, Per: time.Hour})
+		s := message.New(w.store, message.Config{Limit: l})
+		s.Start()
+		t.Cleanup(s.Stop)
+		send := func(from int, key string, want chat.Code) {
+			t.Helper()
+			_, err := s.Send(ctx, w.as(from), w.group, "m", key)
+			wantCode(t, err, want)
+		}
+		for _, key := range []string{"a", "a", "b"} { // one of them a repetition
+			send(0, key, "")
+		}
+		send(2, "a", chat.CodeNotFound)
+		if _, err := w.Send(ctx, w.as(0), w.group, "m", "elsewhere"); err != nil {
+			t.Fatal(err)
+		}
+		send(0, "c", "")
+		es, err := w.store.Events(ctx, 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Applied(es) // three of here and one of elsewhere
+		for _, who := range []struct{ user, left int }{{0, 0}, {1, 5}, {2, 4}} {
+			for i := range who.left {
+				if err := l.Allow(w.users[who.user]); err != nil {
+					t.Errorf("user %d is refused their %d of %d: %v", who.user, i, who.left, err)
+				}
+			}
+			wantCode(t, l.Allow(w.users[who.user]), chat.CodeRateLimited)
+		}
+		send(0, "d", chat.CodeRateLimited)
 	})
 }
 

@@ -165,6 +165,11 @@ func TestChangesGoByAnIndex(t *testing.T) {
 			}
 			look("SetLastSeen", "the users that are given", func() error { return s.SetLastSeen(ctx, several(chat.KindUser, 2, 40), now) })
 			look("TrimSessions", "what is trimmed", func() error { _, err := s.TrimSessions(ctx, time.Unix(1600000000, 0), 100); return err })
+			look("TakeLimit", "", func() error {
+				_, err := s.TakeLimit(ctx, [16]byte(nth(chat.KindUser, 1).UUID), 1, time.Hour)
+				return err
+			})
+			look("TrimLimits", "", func() error { _, err := s.TrimLimits(ctx, 100); return err })
 		}
 	})
 }

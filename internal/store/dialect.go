@@ -20,11 +20,14 @@ type dialect struct {
 	lock string
 	// ids is the right-hand side of "column IN ?": one parameter, made by set, for any number of ids.
 	ids string
+	// clock is the database's own time in microseconds since 1970, the same throughout a statement.
+	clock string
 }
 
 var (
-	pgDialect     = dialect{postgres: true, lock: " FOR NO KEY UPDATE", ids: " = ANY(?::uuid[]) "}
-	sqliteDialect = dialect{ids: " IN (SELECT unhex(value) FROM json_each(?)) "}
+	pgDialect = dialect{postgres: true, lock: " FOR NO KEY UPDATE", ids: " = ANY(?::uuid[]) ",
+		clock: "(extract(epoch FROM now()) * 1000000)::bigint"}
+	sqliteDialect = dialect{ids: " IN (SELECT unhex(value) FROM json_each(?)) ", clock: "CAST(unixepoch('subsec') * 1000000 AS integer)"}
 )
 
 // set makes the parameter for ids.

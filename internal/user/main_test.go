@@ -2,8 +2,11 @@ package user_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,6 +35,7 @@ func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
 type bundle struct {
 	*user.Service
+	url     string
 	store   *store.Store
 	tokens  *token.Tokens
 	revoked *token.Revoked
@@ -44,7 +48,7 @@ func each(t *testing.T, c user.Config, test func(t *testing.T, b *bundle)) {
 	t.Helper()
 	t.Parallel()
 	testkit.URLs(t, func(t *testing.T, url string) {
-		b := &bundle{clock: &clock{}, hashes: &atomic.Int64{}}
+		b := &bundle{url: url, clock: &clock{}, hashes: &atomic.Int64{}}
 		var err error
 		b.store, err = store.Open(context.Background(), store.Config{URL: url, Conns: 8, Unsynced: true, Now: b.clock.now})
 		if err != nil {
@@ -77,6 +81,24 @@ func (b *bundle) node(c user.Config) (*user.Service, *token.Revoked) {
 	c.Now = b.clock.now
 	revoked := token.NewRevoked(b.tokens.AccessTTL(), b.clock.now)
 	return user.New(b.store, b.tokens, revoked, c), revoked
+}
+
+// advance puts the clock forward, and the database's too, as far as limits go by it.
+func (b *bundle) advance(t *testing.T, d time.Duration) {
+	t.Helper()
+	b.clock.advance(d)
+	driver, source := "pgx", b.url
+	if path, ok := strings.CutPrefix(b.url, "sqlite:"); ok {
+		driver, source = "sqlite3", "file:"+path+"?_pragma=busy_timeout(10000)"
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), fmt.Sprint("UPDATE limits SET full_at = full_at - ", d.Microseconds())); err != nil {
+		t.Fatal(err)
+	}
 }
 
 var laptop = token.Client{Addr: "192.0.2.7", UserAgent: "laptop"}

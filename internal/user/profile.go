@@ -62,7 +62,7 @@ func (s *Service) ChangePassword(ctx context.Context, v chat.Viewer, current, wa
 	if err := newPassword(wanted, "newPassword"); err != nil {
 		return nil, 0, err
 	}
-	if err := s.perUser.Allow("user " + v.User.String()); err != nil {
+	if err := s.perUser.Allow(ctx, "user "+v.User.String()); err != nil {
 		return nil, 0, err
 	}
 	known, err := s.store.CredentialsOf(ctx, v.User)

@@ -18,11 +18,11 @@ type Config struct {
 	RefreshTTL time.Duration
 	// MaxSessions is how many live sessions a user may have: a sign-in ends those that were used longest ago. 0 means 50.
 	MaxSessions int
-	// SignInsPerUser is how many sign-ins a minute are tried for one username (and changes of password for one user); 0
-	// means 5, less is no limit.
+	// SignInsPerUser is how many sign-ins a minute are tried for one username (and changes of password for one user), on
+	// all nodes together; 0 means 5, less is no limit.
 	SignInsPerUser int
 	// SignInsPerAddr is how many sign-ins and sign-ups a minute are tried for one client address, or for one /64 of
-	// IPv6; 0 means 20, less is no limit.
+	// IPv6, on all nodes together; 0 means 20, less is no limit.
 	SignInsPerAddr int
 	// Hashers is how many passwords are hashed at once, at 19 MiB each; 0 means one for each CPU.
 	Hashers int
@@ -37,8 +37,8 @@ type Service struct {
 	tokens  *token.Tokens
 	revoked *token.Revoked
 	hasher  hasher
-	perUser *limit.Limiter
-	perAddr *limit.Limiter
+	perUser *limit.Shared
+	perAddr *limit.Shared
 	ttl     time.Duration
 	most    int
 	now     func() time.Time
@@ -64,8 +64,8 @@ func New(s *store.Store, tokens *token.Tokens, revoked *token.Revoked, c Config)
 	return &Service{
 		store: s, tokens: tokens, revoked: revoked, ttl: c.RefreshTTL, most: c.MaxSessions, now: c.Now,
 		hasher:  hasher{slots: make(chan struct{}, c.Hashers), hashed: c.Hashed},
-		perUser: limit.New(limit.Config{N: c.SignInsPerUser, Now: c.Now}),
-		perAddr: limit.New(limit.Config{N: c.SignInsPerAddr, Now: c.Now}),
+		perUser: limit.NewShared(limit.Config{N: c.SignInsPerUser, Now: c.Now}, s.TakeLimit),
+		perAddr: limit.NewShared(limit.Config{N: c.SignInsPerAddr, Now: c.Now}, s.TakeLimit),
 	}
 }
 

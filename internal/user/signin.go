@@ -42,7 +42,7 @@ func (s *Service) SignUp(ctx context.Context, c token.Client, name, password str
 			return nil, err
 		}
 	}
-	if err := s.admit(c); err != nil {
+	if err := s.admit(ctx, c); err != nil {
 		return nil, err
 	}
 	hash, err := s.hasher.hash(ctx, password)
@@ -70,10 +70,10 @@ func (s *Service) SignUp(ctx context.Context, c token.Client, name, password str
 // Errors: UNAUTHENTICATED, RATE_LIMITED.
 func (s *Service) SignIn(ctx context.Context, c token.Client, name, password string) (*SignedIn, error) {
 	name, ok := username(name)
-	if err := s.admit(c); err != nil {
+	if err := s.admit(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := s.perUser.Allow("name " + name); err != nil { // one bucket for all that cannot be names
+	if err := s.perUser.Allow(ctx, "name "+name); err != nil { // one bucket for all that cannot be names
 		return nil, err
 	}
 	known := store.Credentials{PasswordHash: unknownUser}
@@ -151,11 +151,11 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (*SignedIn, 
 }
 
 // admit counts a sign-in or sign-up against the client's address. Without an address there is nothing to count against.
-func (s *Service) admit(c token.Client) error {
+func (s *Service) admit(ctx context.Context, c token.Client) error {
 	if c.Addr == "" {
 		return nil
 	}
-	return s.perAddr.Allow(network(c.Addr))
+	return s.perAddr.Allow(ctx, "addr "+network(c.Addr))
 }
 
 func newSession(user chat.ID, c token.Client) chat.Session {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,7 +158,7 @@ func TestSignInsPerUser(t *testing.T) {
 			t.Error("a password was hashed for nothing")
 		}
 		b.signIn(t, "grace")
-		b.clock.advance(e.RetryAfter)
+		b.advance(t, e.RetryAfter)
 		b.signIn(t, "ada")
 
 		for range 5 {
@@ -166,6 +167,74 @@ func TestSignInsPerUser(t *testing.T) {
 		}
 		_, _, err = b.ChangePassword(t.Context(), viewer(up), password, "battery staple")
 		wantCode(t, err, chat.CodeRateLimited)
+	})
+}
+
+// However many try at once through however many nodes, the passwords of no more than are allowed are looked at, whether
+// there is such a user or not. A node that starts begins where the others are.
+func TestSignInsOnManyNodes(t *testing.T) {
+	each(t, user.Config{}, func(t *testing.T, b *bundle) {
+		b.signUp(t, "ada")
+		var nodes []*user.Service
+		for range 3 {
+			node, _ := b.node(user.Config{SignInsPerUser: 5, SignInsPerAddr: 7})
+			nodes = append(nodes, node)
+		}
+		try := func(name string, addr func(i int) string) {
+			t.Helper()
+			before, begin := b.hashes.Load(), time.Now()
+			var wrong, limited atomic.Int64
+			var all sync.WaitGroup
+			for i := range 50 {
+				all.Go(func() {
+					_, err := nodes[i%3].SignIn(t.Context(), token.Client{Addr: addr(i)}, name, "wrong horse")
+					switch chat.CodeOf(err) {
+					case chat.CodeUnauthenticated:
+						wrong.Add(1)
+					case chat.CodeRateLimited:
+						limited.Add(1)
+					default:
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			n := b.hashes.Load() - before
+			if most := 5 + int64(time.Since(begin)/(12*time.Second)); n < 5 || n > most || wrong.Load() != n || limited.Load() != 50-n {
+				t.Errorf("%s: %d passwords were looked at, want 5; %d wrong, %d too often", name, n, wrong.Load(), limited.Load())
+			}
+		}
+		started := time.Now()
+		anywhere := func(i int) string { return fmt.Sprint("192.0.2.", i) }
+		try("ada", anywhere)
+		try("nobody", anywhere)
+		another, _ := b.node(user.Config{SignInsPerUser: 5}) // one that starts
+		for _, name := range []string{"ada", "nobody"} {
+			if _, err := another.SignIn(t.Context(), laptop, name, password); time.Since(started) < 12*time.Second {
+				wantCode(t, err, chat.CodeRateLimited)
+			}
+		}
+		before, begin := b.hashes.Load(), time.Now()
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() { _, _ = nodes[i%3].SignIn(t.Context(), laptop, fmt.Sprint("nobody", i), password) })
+		}
+		all.Wait()
+		if n := b.hashes.Load() - before; n < 7 || n > 7+int64(time.Since(begin)/(8*time.Second)) {
+			t.Errorf("%d passwords of one address were looked at, want 7", n)
+		}
+	})
+}
+
+// While the database is away nobody tries a password.
+func TestSignInsWithoutADatabase(t *testing.T) {
+	each(t, user.Config{SignInsPerUser: 5, SignInsPerAddr: 5}, func(t *testing.T, b *bundle) {
+		b.signUp(t, "ada")
+		before := b.hashes.Load()
+		b.store.Close()
+		if _, err := b.SignIn(t.Context(), laptop, "ada", password); err == nil || b.hashes.Load() != before {
+			t.Error(err)
+		}
 	})
 }
 

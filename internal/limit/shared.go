@@ -1,0 +1,57 @@
+package limit
+
+import (
+	"context"
+	"crypto/sha256"
+	"sync"
+	"time"
+)
+
+// Take counts once for a key of which n are allowed within per, or says how long it is until it may be counted again.
+// Whoever shares the limit shares what it counts in.
+type Take func(ctx context.Context, key [16]byte, n int, per time.Duration) (wait time.Duration, err error)
+
+// Shared counts with Take. What Take has refused is refused from memory until the time it named: nothing makes that come
+// sooner, and so a flood of attempts costs no more than those that are allowed. A nil Shared has no limit. It is safe for
+// concurrent use.
+type Shared struct {
+	c    Config
+	take Take
+
+	mu      sync.Mutex // guards what follows
+	refused recent[time.Time]
+}
+
+// NewShared makes a limit; it is nil where there is none.
+func NewShared(c Config, take Take) *Shared {
+	if c.N <= 0 {
+		return nil
+	}
+	c = c.withDefaults()
+	return &Shared{c: c, take: take, refused: recent[time.Time]{keep: c.Per, most: c.Keys}}
+}
+
+// Allow counts once for key, which may be any text. Errors: RATE_LIMITED with the time to wait, and what is refused does
+// not count; those of Take, and then it may have counted.
+func (s *Shared) Allow(ctx context.Context, key string) error {
+	if s == nil {
+		return nil
+	}
+	hash := sha256.Sum256([]byte(key))
+	k := [16]byte(hash[:16])
+	s.mu.Lock()
+	wait := s.refused.get(k).Sub(s.c.Now())
+	s.mu.Unlock()
+	if wait > 0 {
+		return tooOften(wait)
+	}
+	wait, err := s.take(ctx, k, s.c.N, s.c.Per)
+	if err != nil || wait <= 0 {
+		return err
+	}
+	now := s.c.Now()
+	s.mu.Lock()
+	s.refused.put(k, now.Add(wait), now)
+	s.mu.Unlock()
+	return tooOften(wait)
+}
