@@ -8,4 +8,78 @@
 // Seed and whether the run was a quick one (lower thresholds against vacuity) stand in load's history.
 package main
 
-func main() {}
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/parley-chat/parley/bench/chaos/check/verdict"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "dump" {
+		flags := flag.NewFlagSet("dump", flag.ExitOnError)
+		url := flags.String("url", "", "the database: postgres://…")
+		out := flags.String("out", "dump.jsonl", "where to")
+		_ = flags.Parse(os.Args[2:]) // it exits itself
+		ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer cancel()
+		if err := dump(ctx, *url, *out); err != nil {
+			fmt.Fprintln(os.Stderr, "check:", err)
+			os.Exit(2) //nolint:gocritic // nothing is left to do
+		}
+		return
+	}
+	dumped := flag.String("dump", "dump.jsonl", "the database at the end")
+	commit := flag.String("commit", "", "what was tried, for the report")
+	out := flag.String("out", "", "where the report goes; empty: stdout")
+	flag.Parse()
+	code, err := check(*dumped, *commit, *out, flag.Args())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "check:", err)
+		code = 2
+	}
+	os.Exit(code)
+}
+
+func check(dumped, commit, out string, histories []string) (int, error) {
+	run := verdict.NewRun()
+	for _, name := range histories {
+		f, err := os.Open(name) //nolint:gosec // the operator names it
+		if err != nil {
+			return 0, err
+		}
+		err = run.Read(f)
+		_ = f.Close()
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	f, err := os.Open(dumped) //nolint:gosec // the operator names it
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	db, err := verdict.ReadDatabase(f)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", dumped, err)
+	}
+	report := verdict.Report{Verdict: verdict.Judge(run, db), Commit: commit}
+	report.Seed, report.Quick = run.Seed()
+	if out == "" {
+		_, err = report.WriteTo(os.Stdout)
+		return report.Exit(), err
+	}
+	to, err := os.Create(out) //nolint:gosec // the operator names it
+	if err != nil {
+		return 0, err
+	}
+	if _, err := report.WriteTo(to); err != nil {
+		return 0, err
+	}
+	fmt.Println(report.Summary())
+	return report.Exit(), to.Close()
+}

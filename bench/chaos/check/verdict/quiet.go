@@ -1,0 +1,175 @@
+package verdict
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/parley-chat/parley/bench/chaos/history"
+)
+
+// A leak in a run of minutes is more than this; a heap that has been busy is not.
+const (
+	goroutineFactor, goroutineSlack = 1.25, 50
+	memoryFactor, memorySlack       = 2.0, 96 << 20
+)
+
+// growth compares the servers at rest before and after: all nodes together, since sockets move from one to another.
+func (v *Verdict) growth(r *Run) {
+	quiet, _ := r.phase("quiet")
+	load, _ := r.phase("load")
+	settled, _ := r.phase("settled")
+	end, ended := r.phase("end")
+	g0, m0, n0 := r.atRest(quiet, load)
+	g1, m1, n1 := r.atRest(settled, end)
+	if !ended || n0 == 0 || n0 != n1 || n0 < r.first.Nodes {
+		v.Vacuous = append(v.Vacuous, "not every node was measured at rest, before and after")
+		return
+	}
+	v.count("goroutines at rest before", g0)
+	v.count("goroutines at rest after", g1)
+	v.count("MiB resident at rest before", int(m0>>20))
+	v.count("MiB resident at rest after", int(m1>>20))
+	if most := int(float64(g0)*goroutineFactor) + goroutineSlack*n0; g1 > most {
+		v.broken(Growth, nil, "%d goroutines at rest before, %d after; %d are allowed", g0, g1, most)
+	}
+	if most := int64(float64(m0)*memoryFactor) + int64(memorySlack*n0); m1 > most {
+		v.broken(Growth, nil, "%d MiB resident at rest before, %d after; %d are allowed", m0>>20, m1>>20, most>>20)
+	}
+}
+
+// atRest is the least of each node between two moments, added up.
+func (r *Run) atRest(from, to int64) (goroutines int, memory int64, nodes int) {
+	least := map[int]*history.Record{}
+	for _, s := range r.samples {
+		if s.T < from || s.T > to || s.Goroutines == 0 {
+			continue
+		}
+		l := least[s.Node]
+		if l == nil {
+			l = &history.Record{Goroutines: s.Goroutines, Memory: s.Memory}
+			least[s.Node] = l
+		}
+		l.Goroutines, l.Memory = min(l.Goroutines, s.Goroutines), min(l.Memory, s.Memory)
+	}
+	for _, l := range least {
+		goroutines, memory = goroutines+l.Goroutines, memory+l.Memory
+	}
+	return goroutines, memory, len(least)
+}
+
+// thresholds are what must have happened for a run to say anything.
+type thresholds struct{ kills, repairs, replays, races int }
+
+func (r *Run) thresholds() thresholds {
+	if r.first.Quick {
+		return thresholds{1, 10, 30, 30}
+	}
+	return thresholds{5, 100, 100, 100}
+}
+
+// vacuity counts what happened, and says what was too little.
+func (v *Verdict) vacuity(r *Run, db *Database) {
+	acked, certain := 0, 0
+	sends := r.grouped()
+	for _, s := range sends {
+		if s.acked != 0 {
+			acked++
+		}
+		if s.refused {
+			certain++
+		}
+	}
+	// Members who are being removed are refused: that is no answer too few.
+	planned := max(r.first.Planned, len(sends)-certain)
+	hit := 0
+	for _, f := range r.faults {
+		if f.Name == "kill" && slices.ContainsFunc(r.order, func(o *op) bool {
+			return o.Act == "sendMessage" && o.Node == f.Node && o.T < f.T && o.over() > f.T
+		}) {
+			hit++
+		}
+	}
+	replays, deliveries := 0, 0
+	for _, c := range r.conns {
+		if c.resume && c.caughtUp {
+			replays++
+		}
+	}
+	for _, s := range r.subs {
+		for _, m := range s.moments {
+			if m.k == delivered {
+				deliveries++
+			}
+		}
+	}
+	repairs, races := r.repairs(), r.races()
+	v.count("messages planned", r.first.Planned)
+	v.count("messages begun, with those of races", len(sends))
+	v.count("messages acknowledged", acked)
+	v.count("messages refused to non-members", certain)
+	v.count("messages stored", len(db.messages))
+	v.count("positions of the log", len(db.events))
+	v.count("subscribers, with revoked ones", len(r.subs))
+	v.count("connections", len(r.conns))
+	v.count("deliveries", deliveries)
+	kinds := map[string]int{}
+	var names []string
+	for _, f := range r.faults {
+		if kinds[f.Name]++; kinds[f.Name] == 1 {
+			names = append(names, f.Name)
+		}
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		v.count("faults: "+n, kinds[n])
+	}
+	v.count("kills that hit sends in flight", hit)
+	v.count("gap repairs", repairs)
+	v.count("replays after a reconnect", replays)
+	v.count("removals raced by sends", races)
+	least := r.thresholds()
+	enough := func(name string, n, least int) {
+		if n < least {
+			v.Vacuous = append(v.Vacuous, fmt.Sprintf("%s: %d of at least %d", name, n, least))
+		}
+	}
+	enough("planned messages acknowledged, in percent", 100*acked/max(1, planned), 90)
+	enough("kills that hit sends in flight", hit, least.kills)
+	enough("gap repairs", repairs, least.repairs)
+	enough("replays after a reconnect", replays, least.replays)
+	enough("removals raced by sends", races, least.races)
+	if db.head.Trimmed > 0 {
+		v.Vacuous = append(v.Vacuous, "the log was trimmed")
+	}
+	if len(r.finals) == 0 {
+		v.Vacuous = append(v.Vacuous, "load did not come to its end")
+	}
+}
+
+// repairs adds up a counter that begins anew with each process.
+func (r *Run) repairs() (n int) {
+	last := map[[2]int]int64{}
+	for _, s := range r.samples {
+		k := [2]int{s.Node, s.PID}
+		n += int(s.Gaps - last[k])
+		last[k] = s.Gaps
+	}
+	return n
+}
+
+// races counts acknowledged removals during which a message was under way in the same room.
+func (r *Run) races() (n int) {
+	byRoom := map[string][]*op{}
+	for _, o := range r.order {
+		if o.Act == "sendMessage" {
+			byRoom[o.Conv] = append(byRoom[o.Conv], o)
+		}
+	}
+	for _, o := range r.order {
+		if (o.Act == "removeMember" || o.Act == "leaveGroup") && o.ok() &&
+			slices.ContainsFunc(byRoom[o.Conv], func(s *op) bool { return s.T < o.done && s.over() > o.T }) {
+			n++
+		}
+	}
+	return n
+}
