@@ -55,6 +55,18 @@ bench: ## Measure the live path, sends and reads beside their peers, and write t
 bench-quick: ## The same beside two peers, in under two minutes
 	cd bench && go run . -quick $(ARGS)
 
+cluster: postgres ## Run PostgreSQL, NATS and three nodes behind a balancer, to try; says what to kill and what to watch; Linux
+	cd bench && go run ./cluster/up $(ARGS)
+
+chaos: postgres ## Prove that nothing is lost while nodes, PostgreSQL and NATS are killed; 12 minutes; ARGS='-seed 2'; Linux
+	cd bench && go run ./chaos $(ARGS)
+
+chaos-quick: postgres ## The same with fewer clients and two kills of nodes, in 90 s
+	cd bench && go run ./chaos -quick $(ARGS)
+
+chaos-selftest: postgres ## Take away one safety net of the server after the other, and see that each is missed
+	cd bench && go run ./chaos -selftest $(ARGS)
+
 soak: ## Stop 200 of 1,000 sockets for a minute and hold latency and memory against before; on a quiet machine
 	go test -count=1 -timeout 30m -v -run '^TestSlowReaders$$' ./internal/app -soak
 
@@ -79,4 +91,4 @@ postgres:
 		apt-get update -q && apt-get install -yq --no-install-recommends postgresql; \
 	fi
 
-.PHONY: help run demo test test-go test-clients lint fmt generate generate-check vuln graphiql bench bench-quick soak ci clean modules postgres
+.PHONY: help run demo test test-go test-clients lint fmt generate generate-check vuln graphiql bench bench-quick cluster chaos chaos-quick chaos-selftest soak ci clean modules postgres
