@@ -46,6 +46,7 @@ func TestProgram(t *testing.T) {
 		testkit.URLs(t, bin.drained)
 	})
 	t.Run("delayed", bin.delayed)
+	t.Run("exports", bin.exports)
 	t.Run("commands", bin.commands)
 }
 
