@@ -568,10 +568,10 @@ func (sh *shard) park(s *Socket, items []item, from, to int) {
 	s.parked, s.queued, s.rest = true, len(rest), len(rest)
 	for i++; i < len(items); i++ {
 		it := items[i]
-		switch it.kind {
-		case itemRaw:
+		switch {
+		case it.kind == itemRaw:
 			s.raw += len(it.f.Payload) + overhead
-		case itemError, itemComplete: // its end was told
+		case it.s != nil && it.s.ended: // and its owner was told, who may have let go of it
 			it = item{kind: itemRaw, f: &Frame{Payload: slices.Clone(sh.buf[sh.ends[i-1]:sh.ends[i]])}}
 		}
 		s.items = append(s.items, it)

@@ -209,6 +209,7 @@ func TestWithdraw(t *testing.T) {
 		full := newStream(s, "", plain{}, over)
 		over.Stream = full
 		full.Reply(make([]byte, 16<<20))
+		full.Reply([]byte("<second>"))
 		full.Complete()
 		close(f.release) // all of it is one write, which is more than the kernel takes
 		o := asking{make(chan string, 2)}
@@ -231,9 +232,9 @@ func TestWithdraw(t *testing.T) {
 		}
 		mine.Push(text(7, "<passes by>"))
 		e.Ring()
-		got := make([]byte, 16<<20+len("complete"))
-		if _, err := io.ReadFull(peer, got); err != nil || !bytes.HasSuffix(got, []byte("complete")) {
-			t.Fatalf("%q %v", got[len(got)-8:], err)
+		got := make([]byte, 16<<20+len("<second>complete"))
+		if _, err := io.ReadFull(peer, got); err != nil || !bytes.HasSuffix(got, []byte("<second>complete")) {
+			t.Fatalf("%q %v", got[16<<20:], err)
 		}
 		if !behind { // when the socket has drained
 			must(o, "2 false")
