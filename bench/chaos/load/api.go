@@ -34,6 +34,7 @@ type api struct {
 	http  *http.Client
 	w     *history.Writer
 	ops   atomic.Int64
+	calm  atomic.Bool // sending is over: slow readers do not stop any more
 }
 
 func newAPI(nodes []string, w *history.Writer) *api {

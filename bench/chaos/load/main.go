@@ -96,6 +96,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err := p.live(ctx, time.Minute); err != nil {
 		return err
 	}
+	p.c.http.CloseIdleConnections() // they are goroutines of the servers, before as after
 	w.Write(history.Record{K: "phase", Name: "quiet"})
 	w.Flush()
 	fmt.Println("ready")
@@ -120,6 +121,7 @@ func (p *play) load(ctx, end context.Context, background *sync.WaitGroup) {
 		acts.Go(func() { act(during, end) })
 	}
 	acts.Wait()
+	p.still.Store(true)
 	p.c.w.Write(history.Record{K: "phase", Name: "settle"})
 	p.c.w.Flush()
 }
@@ -128,6 +130,7 @@ func (p *play) load(ctx, end context.Context, background *sync.WaitGroup) {
 func (p *play) rest(ctx context.Context, w *history.Writer) error {
 	settle, cancel := context.WithTimeout(ctx, p.settle)
 	defer cancel()
+	p.c.calm.Store(true)
 	done := make(chan struct{})
 	go func() {
 		p.intents.Wait()
@@ -154,6 +157,7 @@ func (p *play) rest(ctx context.Context, w *history.Writer) error {
 			sleep(settle, 20*time.Millisecond)
 		}
 	}
+	p.c.http.CloseIdleConnections()
 	w.Write(history.Record{K: "phase", Name: "settled"})
 	w.Flush()
 	sleep(ctx, p.quiet)

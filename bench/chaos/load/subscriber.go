@@ -83,6 +83,8 @@ type subscriber struct {
 	brief bool // its session will be revoked: it comes back once after that, and then no more
 	rnd   *rand.Rand
 	conns *atomic.Int64
+	rest  *atomic.Bool // nobody pauses any more
+	pause time.Time    // the next time it does
 
 	after    string       // the last cursor
 	pos      atomic.Int64 // its position
@@ -132,7 +134,8 @@ func (s *subscriber) run(ctx context.Context) {
 		}
 		sleep(ctx, jitter(s.rnd, pause))
 		pause = min(2*pause, 2*time.Second)
-		s.node = s.node%len(s.c.nodes) + 1
+		// Another one at random: in turn, all would end up on the same.
+		s.node = (s.node+s.rnd.IntN(max(1, len(s.c.nodes)-1)))%len(s.c.nodes) + 1
 	}
 }
 
@@ -311,7 +314,7 @@ func (s *subscriber) next(ctx context.Context, conn int, payload []byte) error {
 	s.pos.Store(pos)
 	if r.K == "caughtup" {
 		s.caughtUp.Store(true)
-	} else if s.slow && s.rnd.IntN(100) == 0 {
+	} else if s.slow && !s.c.calm.Load() && s.rnd.IntN(100) == 0 {
 		d := 3*time.Second + time.Duration(s.rnd.Int64N(int64(7*time.Second)))
 		s.c.w.Write(history.Record{K: "pause", Conn: conn, For: int64(d)})
 		sleep(ctx, d)
