@@ -249,7 +249,7 @@ func (p *play) sessions(ctx, hard context.Context, live *sync.WaitGroup, end con
 
 // subscriber makes one for a person, who listens to their whole feed.
 func (p *play) subscriber(who *person, r *rand.Rand) *subscriber {
-	s := &subscriber{c: p.c, n: int(p.nsubs.Add(1)), p: who, rnd: r, conns: &p.conns, after: p.w.cursor, node: p.c.anyNode(r)}
+	s := &subscriber{c: p.c, n: int(p.nsubs.Add(1)), p: who, rnd: r, conns: &p.conns, pause: time.Now().Add(jitter(r, 15*time.Second)), after: p.w.cursor, node: p.c.anyNode(r)}
 	_, pos, _ := history.Cursor(s.after)
 	s.pos.Store(pos)
 	return s

@@ -121,7 +121,6 @@ func (p *play) load(ctx, end context.Context, background *sync.WaitGroup) {
 		acts.Go(func() { act(during, end) })
 	}
 	acts.Wait()
-	p.still.Store(true)
 	p.c.w.Write(history.Record{K: "phase", Name: "settle"})
 	p.c.w.Flush()
 }

@@ -83,8 +83,7 @@ type subscriber struct {
 	brief bool // its session will be revoked: it comes back once after that, and then no more
 	rnd   *rand.Rand
 	conns *atomic.Int64
-	rest  *atomic.Bool // nobody pauses any more
-	pause time.Time    // the next time it does
+	pause time.Time // the next time it does
 
 	after    string       // the last cursor
 	pos      atomic.Int64 // its position
@@ -314,8 +313,9 @@ func (s *subscriber) next(ctx context.Context, conn int, payload []byte) error {
 	s.pos.Store(pos)
 	if r.K == "caughtup" {
 		s.caughtUp.Store(true)
-	} else if s.slow && !s.c.calm.Load() && s.rnd.IntN(100) == 0 {
+	} else if s.slow && !s.c.calm.Load() && time.Now().After(s.pause) {
 		d := 3*time.Second + time.Duration(s.rnd.Int64N(int64(7*time.Second)))
+		s.pause = time.Now().Add(d + jitter(s.rnd, 30*time.Second))
 		s.c.w.Write(history.Record{K: "pause", Conn: conn, For: int64(d)})
 		sleep(ctx, d)
 	}

@@ -31,7 +31,7 @@ func (v *Verdict) measure(r *Run) {
 	load, _ := r.phase("load")
 	phaseAt := func(t int64) string {
 		name := "quiet"
-		for _, f := range r.faults {
+		for _, f := range slices.Backward(r.faults) { // the one that began last
 			switch {
 			case t >= f.T && (f.heal == 0 || t < f.heal):
 				return f.Name

@@ -66,6 +66,7 @@ type conn struct {
 	code             int
 	text             string
 	caughtUp, resume bool
+	refused          bool
 }
 
 // moment is something that a subscriber saw.
@@ -184,6 +185,7 @@ func (r *Run) seen(c *conn, x *history.Record) {
 			return
 		}
 		c.caughtUp = c.caughtUp || k == caughtUp
+		c.refused = c.refused || k == refused
 		what := x.Type
 		if k == refused {
 			what = x.Code

@@ -191,6 +191,7 @@ func (v *Verdict) sessions(r *Run, db *Database) {
 		}
 		for _, c := range s.conns {
 			switch {
+			case c.refused: // Server-Sent Events say so in the stream
 			case c.ready > o.done+r.silence(o, c, c.ready):
 				v.broken(Late, append(o.lines(), c.line(), line(history.Record{T: c.ready, K: "ready", Conn: c.n})), "session %s was let in after its end was acknowledged", o.ID)
 			case c.ready != 0 && (c.closed == 0 || c.code == -1):
