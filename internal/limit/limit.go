@@ -41,29 +41,45 @@ func tooOften(wait time.Duration) error {
 	return &chat.Error{Code: chat.CodeRateLimited, Message: "too often; try again later", RetryAfter: wait}
 }
 
-// recent is a map that remembers what was put within keep, if it is not more than most. There are two generations: the
+// recent is a map that remembers what was used within keep, if that is not more than most. There are two generations: the
 // old one is dropped when the young one is keep old, or has half of most.
 type recent[V any] struct {
 	keep       time.Duration
 	most       int
-	young, old map[[16]byte]V
+	young, old map[[16]byte]*V
 	born       time.Time // the young one
 }
 
-func (r *recent[V]) get(k [16]byte) V {
-	v, ok := r.young[k]
-	if !ok {
-		v = r.old[k]
+// find is nil where nothing is remembered.
+func (r *recent[V]) find(k [16]byte) *V {
+	if v := r.young[k]; v != nil {
+		return v
 	}
-	return v
+	return r.old[k]
 }
 
-func (r *recent[V]) put(k [16]byte, v V, now time.Time) {
-	if r.young == nil || now.Sub(r.born) >= r.keep || len(r.young) >= max(1, r.most/2) {
-		r.young, r.old, r.born = map[[16]byte]V{}, r.young, now
+// use is find that makes what is not there.
+func (r *recent[V]) use(k [16]byte, now time.Time) *V {
+	if now.Sub(r.born) >= r.keep {
+		r.age(now)
+	}
+	v := r.young[k]
+	if v != nil {
+		return v
+	}
+	if v = r.old[k]; v == nil {
+		v = new(V)
+	}
+	if len(r.young) >= max(1, r.most/2) {
+		r.age(now)
 	}
 	delete(r.old, k)
 	r.young[k] = v
+	return v
+}
+
+func (r *recent[V]) age(now time.Time) {
+	r.young, r.old, r.born = map[[16]byte]*V{}, r.young, now
 }
 
 func (r *recent[V]) len() int { return len(r.young) + len(r.old) }

@@ -52,14 +52,13 @@ func (s *Sends) Allow(user chat.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.c.Now()
-	at, b := now.Sub(s.start), s.buckets.get(user.UUID)
+	at, b := now.Sub(s.start), s.buckets.use(user.UUID, now)
 	b.full = max(b.full, at)
 	if wait := b.full - at - s.step*time.Duration(s.c.N-1); wait > 0 {
 		return tooOften(wait)
 	}
 	b.full += s.step
 	b.own++
-	s.buckets.put(user.UUID, b, now)
 	return nil
 }
 
@@ -70,9 +69,8 @@ func (s *Sends) Void(user chat.ID) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b := s.buckets.get(user.UUID); b.own > 0 {
+	if b := s.buckets.find(user.UUID); b != nil && b.own > 0 {
 		b.own--
-		s.buckets.put(user.UUID, b, s.c.Now())
 	}
 }
 
@@ -93,17 +91,13 @@ func (s *Sends) Applied(events []*chat.Event) {
 		if !sent(e) {
 			continue
 		}
-		b := s.buckets.get(e.Actor.UUID)
+		b := s.buckets.use(e.Actor.UUID, now)
 		if b.own > 0 {
 			b.own--
-		} else {
-			// From when it was sent: what comes late has been paid back for as long. A clock that is ahead means now.
-			b.full = min(max(b.full, at-max(0, now.Sub(e.At)))+s.step, at+s.buckets.keep)
-			if b.full <= at-s.buckets.keep { // whatever follows it has been paid back too
-				continue
-			}
+			continue
 		}
-		s.buckets.put(e.Actor.UUID, b, now)
+		// From when it was sent: what comes late has been paid back for as long. A clock that is ahead means now.
+		b.full = min(max(b.full, at-max(0, now.Sub(e.At)))+s.step, at+s.buckets.keep)
 	}
 }
 

@@ -39,10 +39,7 @@ func (s *Shared) Allow(ctx context.Context, key string) error {
 	}
 	hash := sha256.Sum256([]byte(key))
 	k := [16]byte(hash[:16])
-	s.mu.Lock()
-	wait := s.refused.get(k).Sub(s.c.Now())
-	s.mu.Unlock()
-	if wait > 0 {
+	if wait := s.known(k); wait > 0 {
 		return tooOften(wait)
 	}
 	wait, err := s.take(ctx, k, s.c.N, s.c.Per)
@@ -51,7 +48,17 @@ func (s *Shared) Allow(ctx context.Context, key string) error {
 	}
 	now := s.c.Now()
 	s.mu.Lock()
-	s.refused.put(k, now.Add(wait), now)
+	*s.refused.use(k, now) = now.Add(wait)
 	s.mu.Unlock()
 	return tooOften(wait)
+}
+
+// known is how long a key is refused for, as far as is known here.
+func (s *Shared) known(k [16]byte) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if until := s.refused.find(k); until != nil {
+		return until.Sub(s.c.Now())
+	}
+	return 0
 }

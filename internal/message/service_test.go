@@ -217,7 +217,7 @@ func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	on(t, 3, func(t *testing.T, w world) {
 		ctx := context.Background()
-		l := limit.NewSends(limit.Config{N: 5, Per: time.Hour})
+		l := limit.NewSends(limit.Config{N: 6, Per: time.Hour})
 		s := message.New(w.store, message.Config{Limit: l})
 		s.Start()
 		t.Cleanup(s.Stop)
@@ -239,7 +239,7 @@ func TestRateLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Applied(es) // three of here and one of elsewhere
-		for _, who := range []struct{ user, left int }{{0, 0}, {1, 5}, {2, 4}} {
+		for _, who := range []struct{ user, left int }{{0, 1}, {1, 6}, {2, 5}} {
 			for i := range who.left {
 				if err := l.Allow(w.users[who.user]); err != nil {
 					t.Errorf("user %d is refused their %d of %d: %v", who.user, i, who.left, err)
