@@ -48,9 +48,9 @@ type Config struct {
 
 	AccessTTL       time.Duration `env:"PARLEY_ACCESS_TTL" flag:"access-ttl" default:"10m" min:"10s" help:"life of an access token"`
 	RefreshTTL      time.Duration `env:"PARLEY_REFRESH_TTL" flag:"refresh-ttl" default:"720h" min:"1m" help:"life of a session that is not refreshed"`
-	SignInsPerUser  int           `env:"PARLEY_SIGN_INS_PER_USER" flag:"sign-ins-per-user" default:"5" min:"1" help:"sign-ins a minute for each username"`
-	SignInsPerAddr  int           `env:"PARLEY_SIGN_INS_PER_ADDR" flag:"sign-ins-per-addr" default:"20" min:"1" help:"sign-ins and sign-ups a minute for each client address"`
-	SendsPerSecond  int           `env:"PARLEY_SENDS_PER_SECOND" flag:"sends-per-second" default:"10" min:"1" help:"messages a second for each user"`
+	SignInsPerUser  int           `env:"PARLEY_SIGN_INS_PER_USER" flag:"sign-ins-per-user" default:"5" min:"1" help:"sign-ins a minute for each username, on all nodes together"`
+	SignInsPerAddr  int           `env:"PARLEY_SIGN_INS_PER_ADDR" flag:"sign-ins-per-addr" default:"20" min:"1" help:"sign-ins and sign-ups a minute for each client address, on all nodes together"`
+	SendsPerSecond  int           `env:"PARLEY_SENDS_PER_SECOND" flag:"sends-per-second" default:"10" min:"1" help:"messages a second for each user, on all nodes together"`
 	MaxMessageChars int           `env:"PARLEY_MAX_MESSAGE_CHARS" flag:"max-message-chars" default:"4000" min:"1" help:"characters of a message"`
 
 	MaxBody       Bytes         `env:"PARLEY_MAX_BODY" flag:"max-body" default:"1MiB" min:"1KiB" help:"size of a request body"`
