@@ -35,10 +35,10 @@ const (
 	inconclusive
 )
 
-// settings make the nodes bear more than people would ask of them.
+// settings make the nodes bear more than people would ask of them, and queue less, so that slow readers are soon behind.
 var settings = []string{
 	"--access-ttl", "2h", "--sends-per-second", "1000", "--sign-ins-per-user", "1000", "--sign-ins-per-addr", "100000",
-	"--sockets-per-addr", "10000", "--sockets-per-user", "100",
+	"--sockets-per-addr", "10000", "--sockets-per-user", "100", "--max-queue", "8KiB",
 }
 
 // quick are load's flags for a run that a build machine can afford.

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Proxy passes TCP connections on to the first of its targets that accepts them.
+// Proxy passes TCP connections on to the first of its targets that accepts them. It holds little, so that the server notices
+// a client that does not read.
 type Proxy struct {
 	listener net.Listener
 	targets  func() []string
@@ -21,13 +22,16 @@ type Proxy struct {
 	closed bool
 }
 
+// holds is how much a connection may hold on its way in the kernel, each side, in bytes.
+const holds = 32 << 10
+
 // pair is a connection: its client's side and its server's.
 type pair struct{ client, server *net.TCPConn }
 
 // Listen starts a proxy. targets is asked for each connection.
 func Listen(addr string, targets func() []string) (*Proxy, error) {
 	return listen(addr, targets, func(dst io.Writer, src io.Reader) error {
-		_, err := io.Copy(dst, src)
+		_, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, make([]byte, 8<<10)) // no splice: its pipe is large
 		return err
 	})
 }
@@ -67,6 +71,10 @@ func (p *Proxy) serve(client *net.TCPConn) {
 		return
 	}
 	defer server.Close()
+	for _, c := range []*net.TCPConn{client, server} {
+		_ = c.SetReadBuffer(holds)
+		_ = c.SetWriteBuffer(holds)
+	}
 	x := &pair{client, server}
 	p.mu.Lock()
 	if p.closed {

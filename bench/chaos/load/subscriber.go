@@ -158,11 +158,11 @@ var small sync.Pool // write buffers
 // listen holds one WebSocket until it ends.
 func (s *subscriber) listen(ctx context.Context, conn int) error {
 	d := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: 10 * time.Second, ReadBufferSize: 2048, WriteBufferSize: 1024, WriteBufferPool: &small}
-	if s.slow { // so that the kernel does not hide from the server that nobody reads
+	if s.slow { // so that the kernel does not hide from the server that nobody reads; with less it comes back late from a pause
 		d.NetDialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 			if err == nil {
-				err = c.(*net.TCPConn).SetReadBuffer(4096)
+				err = c.(*net.TCPConn).SetReadBuffer(32 << 10)
 			}
 			return c, err
 		}
