@@ -3,6 +3,7 @@ package verdict
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/parley-chat/parley/bench/chaos/history"
 )
@@ -217,9 +218,10 @@ func (r *Run) silence(o *op, c *conn, at int64) int64 {
 		if f.T > at || until < o.done-eventually {
 			continue
 		}
-		if f.Name == "nats" || f.Name == "doorbells" || f.Name == "postgres" || f.Node == c.node {
+		bus := strings.HasPrefix(f.Name, "nats") || f.Name == "doorbells"
+		if bus || f.Name == "postgres" || f.Node == c.node {
 			any = true
-			if f.Name != "nats" && f.Name != "doorbells" {
+			if !bus {
 				away += max(0, min(until, at)-max(f.T, o.done))
 			}
 		}

@@ -1,0 +1,465 @@
+package verdict_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/parley-chat/parley/bench/chaos/check/verdict"
+	"github.com/parley-chat/parley/bench/chaos/history"
+)
+
+// story is a run that can be falsified.
+type story struct {
+	t    *testing.T
+	recs []history.Record
+	rows []verdict.Row
+}
+
+func tell(t *testing.T) *story {
+	t.Helper()
+	recs, rows := simulate(1)
+	return &story{t, recs, rows}
+}
+
+// find is the place of the n-th record that fits.
+func (s *story) find(n int, fits func(r *history.Record) bool) int {
+	s.t.Helper()
+	for i := range s.recs {
+		if fits(&s.recs[i]) {
+			if n--; n < 0 {
+				return i
+			}
+		}
+	}
+	s.t.Fatal("there is no such record")
+	return 0
+}
+
+func (s *story) row(n int, fits func(r *verdict.Row) bool) *verdict.Row {
+	s.t.Helper()
+	for i := range s.rows {
+		if fits(&s.rows[i]) {
+			if n--; n < 0 {
+				return &s.rows[i]
+			}
+		}
+	}
+	s.t.Fatal("there is no such row")
+	return nil
+}
+
+// heard is the n-th event of the connections of a subscriber: of messages, if all is false.
+func (s *story) heard(sub, n int) int {
+	conns := map[int]int{}
+	for _, r := range s.recs {
+		if r.K == "connect" {
+			conns[r.Conn] = r.Sub
+		}
+	}
+	return s.find(n, func(r *history.Record) bool { return r.K == "event" && conns[r.Conn] == sub })
+}
+
+func (s *story) drop(i int) { s.recs = slices.Delete(s.recs, i, i+1) }
+func (s *story) insert(i int, r history.Record) {
+	s.recs = slices.Insert(s.recs, i, r)
+}
+
+// op is the place of an outcome of the n-th attempt at something.
+func (s *story) op(n int, act, outcome string) (invoke, done int) {
+	s.t.Helper()
+	ops := map[int64]int{}
+	for i, r := range s.recs {
+		if r.K == "invoke" && r.Act == act {
+			ops[r.Op] = i
+		}
+	}
+	done = s.find(n, func(r *history.Record) bool { _, mine := ops[r.Op]; return mine && r.K == outcome })
+	return ops[s.recs[done].Op], done
+}
+
+func (s *story) judge() *verdict.Verdict {
+	s.t.Helper()
+	var b bytes.Buffer
+	for i := range s.recs {
+		line, err := json.Marshal(&s.recs[i])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		b.Write(append(line, '\n'))
+	}
+	run := verdict.NewRun()
+	if err := run.Read(&b); err != nil {
+		s.t.Fatal(err)
+	}
+	return verdict.Judge(run, verdict.NewDatabase(s.rows))
+}
+
+func isEvent(typ string) func(r *verdict.Row) bool {
+	return func(r *verdict.Row) bool { return r.Table == "event" && r.Type == typ }
+}
+
+func table(name string) func(r *verdict.Row) bool {
+	return func(r *verdict.Row) bool { return r.Table == name }
+}
+
+const second = int64(1e9)
+
+func TestWhatKeepsEveryPromisePasses(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		s := &story{t: t}
+		s.recs, s.rows = simulate(seed)
+		v := s.judge()
+		if v.Exit() != 0 {
+			t.Fatalf("seed %d: %v %v", seed, v.Violations, v.Vacuous)
+		}
+		var b strings.Builder
+		r := verdict.Report{Verdict: v, Seed: seed, Quick: true, Commit: "abc"}
+		if _, err := r.WriteTo(&b); err != nil || !strings.Contains(b.String(), "# Chaos: PASSED") || !strings.Contains(b.String(), "deliveries") {
+			t.Fatalf("%v: %s", err, b.String())
+		}
+	}
+}
+
+// Each of these breaks one promise, and must be called by its name, and by no other unless more is broken by it.
+func TestEachLieIsCaught(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		lie   func(s *story)
+		kinds string // separated by commas
+	}{
+		{"a delivery is dropped", func(s *story) { s.drop(s.heard(1, 40)) }, verdict.Gap},
+		{"a narrow delivery is dropped", func(s *story) { s.drop(s.heard(7, 10)) }, verdict.Gap},
+		{"a delivery is doubled", func(s *story) { i := s.heard(2, 40); s.insert(i, s.recs[i]) }, verdict.Duplicate},
+		{"two deliveries are swapped", func(s *story) {
+			for n := 40; ; n++ {
+				i, j := s.heard(5, n), s.heard(5, n+1)
+				if a, b := &s.recs[i], &s.recs[j]; a.Conn == b.Conn && !slices.ContainsFunc(s.recs[i:j], func(r history.Record) bool { return r.K == "caughtup" && r.Conn == a.Conn }) {
+					*a, *b = *b, *a
+					return
+				}
+			}
+		}, verdict.Reorder},
+		{"an event of a foreign room is delivered", func(s *story) {
+			e := s.row(3, func(r *verdict.Row) bool { return isEvent("RECEIPT_UPDATED")(r) && r.Topic == "cnv_b" })
+			s.insert(s.after(1, e.Pos), history.Record{K: "event", Conn: s.connAt(1, e.Pos), Type: "ReceiptUpdated", Pos: e.Pos, Epoch: epoch, Conv: e.Topic, ID: e.Subject, Seq: e.Seq})
+		}, verdict.Leak},
+		{"a message after a removal is delivered", func(s *story) {
+			removed := s.row(1, func(r *verdict.Row) bool { return isEvent("MEMBER_REMOVED")(r) && r.Subject == "usr_2" })
+			e := s.row(0, func(r *verdict.Row) bool {
+				return isEvent("MESSAGE_ADDED")(r) && r.Topic == removed.Topic && r.Pos > removed.Pos
+			})
+			i := s.find(0, func(r *history.Record) bool { return r.K == "event" && r.Pos == e.Pos })
+			x := s.recs[i]
+			x.Conn = s.connAt(3, e.Pos)
+			s.insert(s.after(3, e.Pos), x)
+		}, verdict.Leak},
+		{"an event is invented", func(s *story) {
+			i := s.heard(1, 40)
+			x := s.recs[i]
+			x.Pos = 1 << 40
+			s.insert(i+1, x)
+		}, verdict.Phantom},
+		{"an event has another message's text", func(s *story) { s.recs[s.find(50, isMessage)].Hash++ }, verdict.Phantom},
+		{"an event has another type", func(s *story) { s.recs[s.find(50, isMessage)].Type = "MemberAdded" }, verdict.Phantom},
+		{"an event is of another log", func(s *story) { s.recs[s.find(50, isMessage)].Epoch++ }, verdict.Phantom},
+		{"a subscriber stays behind", func(s *story) {
+			last := s.heard(3, 0)
+			for i := last; i < len(s.recs); i++ {
+				if s.recs[i].K == "event" && s.recs[i].Conn == s.connAt(3, 1<<40) {
+					last = i
+				}
+			}
+			s.drop(last)
+		}, verdict.Stuck},
+		{"the system does not settle", func(s *story) {
+			s.recs = append(s.recs, history.Record{T: s.recs[len(s.recs)-1].T, K: "phase", Name: "unsettled"})
+		}, verdict.Stuck},
+		{"caught up too early", func(s *story) {
+			i := s.heard(1, 60)
+			s.insert(i, history.Record{K: "caughtup", Conn: s.recs[i].Conn, Pos: s.recs[i].Pos, Epoch: epoch})
+		}, verdict.Reorder},
+		{"caught up backwards", func(s *story) {
+			i := s.heard(1, 60)
+			s.insert(i+1, history.Record{K: "caughtup", Conn: s.recs[i].Conn, Pos: s.recs[i].Pos - 1, Epoch: epoch})
+			s.insert(i+2, s.recs[i])
+		}, verdict.Duplicate + "," + verdict.Reorder},
+		{"an acknowledged message is not stored", func(s *story) {
+			m := s.row(20, table("message"))
+			s.recs = slices.DeleteFunc(s.recs, func(r history.Record) bool { return r.K == "event" && r.Pos == m.Pos })
+			*s.row(0, func(r *verdict.Row) bool { return r.Table == "event" && r.Pos == m.Pos }) = verdict.Row{Table: "event", Pos: m.Pos, Topic: "usr_x", Type: "PROFILE_CHANGED"}
+			for i := range s.rows { // the others close up
+				if r := &s.rows[i]; r.Table == "message" && r.Conv == m.Conv && r.Seq > m.Seq || r.Table == "conversation" && r.ID == m.Conv {
+					r.Seq--
+				}
+			}
+			m.Table = "gone"
+		}, verdict.Lost + "," + verdict.Phantom}, // and all later seqs are not those that were told
+		{"a message is stored twice", func(s *story) {
+			s.again(*s.row(20, table("message")))
+		}, verdict.Duplicate},
+		{"a message is stored that nobody sent", func(s *story) {
+			m := s.row(20, table("message"))
+			s.recs = slices.DeleteFunc(s.recs, func(r history.Record) bool { return r.K == "invoke" && r.Key == m.Key })
+		}, verdict.Phantom},
+		{"a refused message is stored", func(s *story) {
+			_, done := s.op(20, "sendMessage", "ok")
+			s.recs[done].K, s.recs[done].Code = "fail", "NOT_FOUND"
+		}, verdict.Phantom},
+		{"a message has another text", func(s *story) { s.row(20, table("message")).Hash++ }, verdict.Phantom},
+		{"an acknowledgement names another seq", func(s *story) { _, done := s.op(20, "sendMessage", "ok"); s.recs[done].Seq++ }, verdict.Phantom},
+		{"the log has a hole", func(s *story) {
+			e := s.row(10, isEvent("RECEIPT_UPDATED"))
+			s.recs = slices.DeleteFunc(s.recs, func(r history.Record) bool { return r.K == "event" && r.Pos == e.Pos })
+			e.Table = "gone"
+		}, verdict.Gap},
+		{"the log has a position twice", func(s *story) { s.rows = append(s.rows, *s.row(2, isEvent("SESSION_ENDED"))) }, verdict.Duplicate + "," + verdict.Gap},
+		{"the log ends before its head", func(s *story) { s.row(0, table("head")).Pos++ }, verdict.Gap},
+		{"what was sent later stands before", func(s *story) {
+			a, _ := s.op(20, "sendMessage", "ok")
+			b, done := s.op(25, "sendMessage", "ok")
+			s.recs[b].T, s.recs[done].T = s.recs[a].T-2, s.recs[a].T-1
+		}, verdict.Reorder},
+		{"a removal was acknowledged and did not happen", func(s *story) {
+			s.recs = append(s.recs, history.Record{K: "invoke", Op: 1 << 40, Act: "removeMember", User: "usr_5", Conv: "cnv_b", Node: 1}, history.Record{K: "ok", Op: 1 << 40, Pos: 1 << 40})
+		}, verdict.Lost},
+		{"a membership is longer than the log says", func(s *story) {
+			s.row(1, func(r *verdict.Row) bool { return r.Table == "membership" && r.Left > 0 }).Left += 3
+		}, verdict.Leak + "," + verdict.Lost},
+		{"somebody is removed twice", func(s *story) {
+			e := *s.row(0, isEvent("MEMBER_REMOVED"))
+			e.Subject = "usr_5"
+			s.append(e)
+		}, verdict.DoubleWin + "," + verdict.Stuck},
+		{"somebody sends who is no member", func(s *story) {
+			s.row(0, func(r *verdict.Row) bool { return r.Table == "membership" && r.User == "usr_4" && r.Conv == "cnv_b" }).Pos++
+			for i := range s.rows {
+				if r := &s.rows[i]; r.Type == "CONVERSATION_CREATED" && r.Topic == "cnv_b" {
+					r.Members = slices.DeleteFunc(slices.Clone(r.Members), func(u string) bool { return u == "usr_4" })
+				}
+			}
+		}, verdict.Leak},
+		{"two answers to a friend request win", func(s *story) { _, done := s.op(3, "acceptFriendRequest", "fail"); s.recs[done].K = "ok" }, verdict.DoubleWin + "," + verdict.Lost},
+		{"a friend request has two answers in the log", func(s *story) {
+			e := *s.row(0, isEvent("FRIEND_REQUEST_CANCELLED"))
+			e.Topic, e.Type = "usr_x", "FRIEND_REQUEST_ACCEPTED"
+			s.append(e)
+			s.append(e)
+		}, verdict.DoubleWin},
+		{"an answer is not stored", func(s *story) { s.row(3, table("request")).Status = "PENDING" }, verdict.Lost},
+		{"a read mark is not stored", func(s *story) {
+			s.row(0, func(r *verdict.Row) bool { return r.Table == "membership" && r.Seq > 0 }).Seq--
+		}, verdict.Lost},
+		{"a session is not stored", func(s *story) { s.row(2, table("session")).Table = "gone" }, verdict.Lost},
+		{"a session's end is not stored", func(s *story) { s.row(2, table("session")).Ended = false }, verdict.Lost},
+		{"a revoked session hears something", func(s *story) { s.late(2, 1100*ms) }, verdict.Late},
+		{"a revoked session hears something for long while NATS is down", func(s *story) {
+			s.late(2, 5200*ms)
+			s.fault("nats", 0, 2)
+		}, verdict.Late},
+		{"a revoked session's socket stays open", func(s *story) {
+			i := s.find(1, func(r *history.Record) bool { return r.K == "close" && r.Close == 4401 })
+			s.recs[i].Close = -1
+		}, verdict.Late},
+		{"a revoked session comes back", func(s *story) {
+			i := s.find(1, func(r *history.Record) bool { return r.K == "close" && r.Close == 4403 })
+			s.insert(i, history.Record{K: "ready", T: s.recs[i].T + 2*second, Conn: s.recs[i].Conn})
+		}, verdict.Late},
+		{"goroutines leak", func(s *story) { s.grow(func(r *history.Record) { r.Goroutines += 80 }) }, verdict.Growth},
+		{"memory leaks", func(s *story) { s.grow(func(r *history.Record) { r.Memory += 200 << 20 }) }, verdict.Growth},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := tell(t)
+			s.rows = slices.Clone(s.rows)
+			c.lie(s)
+			v := s.judge()
+			got := map[string]bool{}
+			for _, x := range v.Violations {
+				got[x.Kind] = true
+			}
+			var kinds []string
+			for k := range got {
+				kinds = append(kinds, k)
+			}
+			slices.Sort(kinds)
+			want := strings.Split(c.kinds, ",")
+			slices.Sort(want)
+			if !slices.Equal(kinds, want) || v.Exit() != 1 {
+				t.Fatalf("verdicts %q, want %q: %v", kinds, want, v.Violations[:min(5, len(v.Violations))])
+			}
+			var b strings.Builder
+			if _, err := (verdict.Report{Verdict: v, Seed: 1}).WriteTo(&b); err != nil || !strings.Contains(b.String(), "## "+kinds[0]) || !strings.Contains(b.String(), "make chaos ARGS='-seed 1'") {
+				t.Fatalf("%v: %s", err, b.String())
+			}
+		})
+	}
+}
+
+func TestWhatIsAllowedPasses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		do   func(s *story)
+	}{
+		{"a revoked session hears something at once", func(s *story) { s.late(2, 900*ms) }},
+		{"a revoked session hears something while NATS is down", func(s *story) {
+			s.late(2, 4800*ms)
+			s.fault("nats stopped", 0, 2)
+		}},
+		{"a revoked session hears something when its node goes on", func(s *story) {
+			s.late(2, 6500*ms)
+			s.fault("stop", 1, 2)
+			s.fault("stop", 2, 2)
+			s.fault("stop", 3, 2)
+		}},
+		{"load itself was late", func(s *story) {
+			s.late(2, 1800*ms)
+			_, done := s.op(2, "signOut", "ok")
+			s.recs = append(s.recs, history.Record{T: s.recs[done].T + second, K: "lag", For: second})
+		}},
+		{"the answer to the end of a session was lost", func(s *story) {
+			invoke, done := s.op(2, "signOut", "ok")
+			r := s.recs[invoke]
+			s.recs[done].K = "unknown"
+			r.Of, r.Op = r.Op, 1<<40
+			s.recs = append(s.recs, r, history.Record{T: s.recs[done].T, K: "fail", Op: 1 << 40, Code: "UNAUTHENTICATED"})
+		}},
+		{"a message of unknown outcome is stored", func(s *story) { _, done := s.op(20, "sendMessage", "ok"); s.recs[done].K = "unknown" }},
+		{"no answer ever came", func(s *story) { _, done := s.op(20, "sendMessage", "ok"); s.drop(done) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := tell(t)
+			c.do(s)
+			if v := s.judge(); v.Exit() != 0 {
+				t.Fatalf("%v %v", v.Violations, v.Vacuous)
+			}
+		})
+	}
+}
+
+func TestTooLittleIsInconclusive(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		starve func(s *story)
+		why    string
+	}{
+		{"few messages were acknowledged", func(s *story) { s.recs[0].Planned = 600 }, "planned messages"},
+		{"no kill hit a send", func(s *story) { s.remove("fault") }, "kills"},
+		{"no gap was repaired", func(s *story) { s.each("sample", func(r *history.Record) { r.Gaps = 0 }) }, "gap repairs"},
+		{"nobody came back", func(s *story) { s.each("connect", func(r *history.Record) { r.Sub = 1000 + r.Conn }) }, "replays"},
+		{"it was no quick run", func(s *story) { s.recs[0].Quick = false }, "replays"},
+		{"nobody was removed", func(s *story) {
+			for i := range s.recs {
+				if a := s.recs[i].Act; a == "removeMember" || a == "leaveGroup" {
+					s.recs[i].Act = "nothing"
+				}
+			}
+		}, "removals"},
+		{"the servers were not measured", func(s *story) { s.remove("sample") }, "at rest"},
+		{"one server was not measured", func(s *story) {
+			s.recs = slices.DeleteFunc(s.recs, func(r history.Record) bool { return r.K == "sample" && r.Node == 2 })
+		}, "at rest"},
+		{"load ended early", func(s *story) { s.remove("final") }, "load"},
+		{"the log was trimmed", func(s *story) { s.row(0, table("head")).Trimmed = 1 }, "trimmed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := tell(t)
+			c.starve(s)
+			v := s.judge()
+			if v.Exit() != 2 || !strings.Contains(strings.Join(v.Vacuous, "; "), c.why) {
+				t.Fatalf("exit %d: %v %v", v.Exit(), v.Violations, v.Vacuous)
+			}
+		})
+	}
+}
+
+func isMessage(r *history.Record) bool { return r.K == "event" && r.Type == "MessageAdded" }
+
+// connAt is the connection of a subscriber when it came to a position, and after where to say so.
+func (s *story) connAt(sub int, pos int64) int { return s.recs[s.after(sub, pos)-1].Conn }
+
+func (s *story) after(sub int, pos int64) int {
+	conns := map[int]bool{}
+	last := 0
+	for i, r := range s.recs {
+		if r.K == "connect" && r.Sub == sub {
+			conns[r.Conn] = true
+		}
+		if conns[r.Conn] && (r.K == "event" || r.K == "caughtup") && r.Pos <= pos {
+			last = i + 1
+		}
+	}
+	return last
+}
+
+// append adds an entry to the log.
+func (s *story) append(e verdict.Row) {
+	head := s.row(0, table("head"))
+	head.Pos++
+	e.Pos = head.Pos
+	for i := range s.recs { // everybody is to come to the end
+		if s.recs[i].K == "final" {
+			s.recs[i].Pos = e.Pos
+		}
+	}
+	s.rows = append(s.rows, e)
+}
+
+// again stores a message once more, in a way that nobody is told.
+func (s *story) again(m verdict.Row) {
+	head, c := s.row(0, table("head")), s.row(0, func(r *verdict.Row) bool { return r.Table == "conversation" && r.ID == m.Conv })
+	head.Pos, c.Seq = head.Pos+1, c.Seq+1
+	m.ID, m.Seq, m.Pos = "msg_again", c.Seq, head.Pos
+	s.rows = append(s.rows, m, verdict.Row{Table: "event", Pos: m.Pos, Topic: m.Conv, Type: "MESSAGE_ADDED", Actor: m.User, Subject: m.ID, Seq: m.Seq})
+}
+
+// late has the n-th revoked session hear of its last event after its end.
+func (s *story) late(n int, by int64) {
+	invoke, done := s.op(n, "signOut", "ok")
+	session, last := s.recs[invoke].ID, 0
+	conn := s.recs[s.find(0, func(r *history.Record) bool { return r.K == "connect" && r.Session == session })].Conn
+	for i, r := range s.recs {
+		if r.K == "event" && r.Conn == conn {
+			last = i
+		}
+	}
+	s.recs[last].T = s.recs[done].T + by
+}
+
+// fault is one from the n-th end of a session until two seconds later.
+func (s *story) fault(name string, node, n int) {
+	_, done := s.op(n, "signOut", "ok")
+	t := s.recs[done].T
+	s.recs = append(s.recs, history.Record{T: t - second, K: "fault", N: 1000 + node, Phase: "begin", Name: name, Node: node},
+		history.Record{T: t + 2*second, K: "fault", N: 1000 + node, Phase: "heal", Name: name, Node: node})
+}
+
+func (s *story) each(k string, fn func(r *history.Record)) {
+	for i := range s.recs {
+		if s.recs[i].K == k {
+			fn(&s.recs[i])
+		}
+	}
+}
+
+func (s *story) remove(k string) {
+	s.recs = slices.DeleteFunc(s.recs, func(r history.Record) bool { return r.K == k })
+}
+
+// grow changes what was measured at the end.
+func (s *story) grow(fn func(r *history.Record)) {
+	settled := s.find(0, func(r *history.Record) bool { return r.K == "phase" && r.Name == "settled" })
+	for i := settled; i < len(s.recs); i++ {
+		if s.recs[i].K == "sample" {
+			fn(&s.recs[i])
+		}
+	}
+}
