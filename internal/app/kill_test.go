@@ -388,7 +388,7 @@ func (p program) delayed(t *testing.T) {
 		t.Errorf("a socket that came meanwhile: %v", err)
 	}
 	s.signal(syscall.SIGTERM)
-	<-s.done
+	s.mustExit(t)
 	if st, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || st.Signal() != syscall.SIGTERM {
 		t.Errorf("after the second signal: %v", s.cmd.ProcessState)
 	}

@@ -8,5 +8,7 @@
 // Ring tells the other nodes of a commit, and hear is called by whatever carries that. Neither is trusted with more than
 // latency: an event is taken by its position, once, and what is missing is read.
 //
+// Open puts the newest events that there are into the ring already: after a restart everybody comes back at once.
+//
 // mu guards the ring and what was offered; nothing is called while it is held.
 package eventlog

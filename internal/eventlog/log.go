@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,8 @@ type Log struct {
 	publish func(data []byte) // to the other nodes; nil: there are none
 	heard   atomic.Int64      // doorbells
 	gaps    atomic.Int64
+	asking  chan struct{} // held by who asks how far the log has grown
+	known   chat.Position // as of the last answer; of who holds asking
 
 	mu      sync.Mutex
 	offered map[chat.Position]*chat.Event
@@ -73,17 +76,45 @@ func New(c Config) *Log {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Log{cfg: c, wake: make(chan struct{}, 1), offered: map[chat.Position]*chat.Event{}, moved: make(chan struct{})}
+	return &Log{cfg: c, wake: make(chan struct{}, 1), asking: make(chan struct{}, 1), offered: map[chat.Position]*chat.Event{}, moved: make(chan struct{})}
 }
 
 // Open finds the present end of the log: Applied and Epoch are known from then on.
 func (l *Log) Open(ctx context.Context) error {
-	epoch, head, _, err := l.cfg.Source.Bounds(ctx)
-	if err == nil {
-		l.epoch = epoch
-		l.applied.Store(int64(head))
+	epoch, head, trimmed, err := l.cfg.Source.Bounds(ctx)
+	if err != nil {
+		return err
 	}
-	return err
+	l.epoch = epoch
+	l.applied.Store(int64(head))
+	return l.preload(ctx, max(trimmed, head-chat.Position(l.cfg.Ring)), head)
+}
+
+// preloadTime is how long a start may take to read what the ring would hold.
+const preloadTime = 2 * time.Second
+
+// preload puts what came before the present end into the ring, so that those who come back after a restart are served from
+// memory: the newest first, as far as the time suffices.
+func (l *Log) preload(ctx context.Context, from, to chat.Position) error {
+	var pages [][]*chat.Event
+	for begun := time.Now(); from < to && time.Since(begun) < preloadTime; {
+		n := min(to-from, page)
+		events, err := l.cfg.Source.Events(ctx, to-n, int(n))
+		if err != nil {
+			return err
+		}
+		if len(contiguous(events, to-n)) < int(n) { // trimmed meanwhile
+			break
+		}
+		if err = l.cfg.Fill(ctx, events); err != nil {
+			return err
+		}
+		pages = append(pages, events)
+		to -= n
+	}
+	slices.Reverse(pages)
+	l.ring = slices.Concat(pages...)
+	return nil
 }
 
 // Start begins to follow from there. The consumer is ready.
@@ -349,14 +380,17 @@ func (l *Log) Reached(ctx context.Context, p chat.Position) error {
 	if p <= l.Applied() {
 		return nil
 	}
-	_, head, _, err := l.cfg.Source.Bounds(ctx)
+	behind := &chat.Error{Code: chat.CodeUnavailable, Message: "this node is behind; try again", RetryAfter: time.Second}
+	select {
+	case l.asking <- struct{}{}:
+	case <-ctx.Done():
+		return errors.Join(behind, ctx.Err())
+	}
+	err := l.grown(ctx, p)
+	<-l.asking
 	if err != nil {
 		return err
 	}
-	if p > head {
-		return chat.ErrInvalidCursor
-	}
-	l.Offer(nil)
 	for {
 		l.mu.Lock()
 		moved := l.moved
@@ -367,7 +401,24 @@ func (l *Log) Reached(ctx context.Context, p chat.Position) error {
 		select {
 		case <-moved:
 		case <-ctx.Done():
-			return errors.Join(&chat.Error{Code: chat.CodeUnavailable, Message: "this node is behind; try again", RetryAfter: time.Second}, ctx.Err())
+			return errors.Join(behind, ctx.Err())
 		}
 	}
+}
+
+// grown asks the database whether the log reaches as far as p, unless somebody has found so meanwhile: thousands may come
+// from a node that knew of more.
+func (l *Log) grown(ctx context.Context, p chat.Position) error {
+	if p <= l.known {
+		return nil
+	}
+	_, head, _, err := l.cfg.Source.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	if l.known = head; p > head {
+		return chat.ErrInvalidCursor
+	}
+	l.Offer(nil)
+	return nil
 }

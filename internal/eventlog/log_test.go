@@ -24,6 +24,7 @@ type source struct {
 	trimmed chat.Position
 	down    bool
 	reads   int
+	heads   int // times that its end was asked for
 }
 
 var errDown = errors.New("down")
@@ -67,6 +68,7 @@ func (s *source) EventsOf(_ context.Context, topics []chat.ID, after, through ch
 func (s *source) Bounds(context.Context) (chat.Epoch, chat.Position, chat.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.heads++
 	if s.down {
 		return 0, 0, 0, errDown
 	}
@@ -287,6 +289,57 @@ func TestForget(t *testing.T) {
 	})
 }
 
+// A log that is opened has the newest events in its ring, filled and in order, and goes on from there.
+func TestPreload(t *testing.T) {
+	for name, c := range map[string]struct {
+		events, ring int
+		trimmed      chat.Position
+		slow         time.Duration // to fill
+		first        chat.Position // position that needs no database
+	}{
+		"pages":         {events: 2500, ring: 1700, first: 801},
+		"all":           {events: 1500, ring: 1700, first: 1},
+		"nothing":       {events: 0, ring: 1700, first: 1},
+		"what is left":  {events: 2500, ring: 1700, trimmed: 2000, first: 2001},
+		"what is quick": {events: 4500, ring: 4500, slow: 1500 * time.Millisecond, first: 2501},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &source{trimmed: c.trimmed}
+				s.add(topic, c.events)
+				filled := map[*chat.Event]bool{}
+				l, _ := follow(t, s, c.ring, func(es []*chat.Event) error {
+					time.Sleep(c.slow)
+					for _, e := range es {
+						filled[e] = true
+					}
+					return nil
+				})
+				defer l.Stop()
+				l.Offer(s.add(topic, 10))
+				time.Sleep(2 * c.slow)
+				synctest.Wait()
+				s.down = true
+				es, through, err := l.Read(t.Context(), c.first-1, []chat.Span{{Topic: topic}}, 10_000)
+				if err != nil || through != chat.Position(c.events+10) || len(es) != int(through-c.first+1) {
+					t.Fatalf("%d events through %d, %v", len(es), through, err)
+				}
+				for i, e := range es {
+					if e.Position != c.first+chat.Position(i) || !filled[e] {
+						t.Fatalf("event %d is %d, filled: %t", i, e.Position, filled[e])
+					}
+				}
+				if c.first > 1 {
+					if _, _, err := l.Read(t.Context(), c.first-2, []chat.Span{{Topic: topic}}, 10); !errors.Is(err, errDown) {
+						t.Errorf("before the ring: %v", err)
+					}
+				}
+				s.down = false
+			})
+		})
+	}
+}
+
 func TestReached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{}
@@ -298,6 +351,20 @@ func TestReached(t *testing.T) {
 		}
 		if err := l.Reached(t.Context(), 4); !errors.Is(err, chat.ErrInvalidCursor) {
 			t.Errorf("got %v", err)
+		}
+		s.add(topic, 100)
+		s.heads = 0
+		var all sync.WaitGroup
+		for range 1000 { // who come at once share an answer
+			all.Go(func() {
+				if err := l.Reached(t.Context(), 100); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if s.heads != 1 {
+			t.Errorf("the end was asked for %d times", s.heads)
 		}
 	})
 }
