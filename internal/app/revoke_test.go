@@ -392,8 +392,7 @@ func (r *revoking) ended(x *tap, by time.Time) {
 	select {
 	case <-x.done:
 	case <-time.After(time.Until(by)):
-		r.Errorf("%s is not silent in time", x.name)
-		<-x.done
+		r.Fatalf("%s is not silent in time", x.name)
 	}
 }
 

@@ -293,6 +293,44 @@ func TestPresence(t *testing.T) {
 	c.want(item(false, p(4, "OFFLINE")))
 }
 
+// What is queued of a friend's presence for a socket that does not read is taken back when they are friends no more.
+func TestUnfriendTakesBackWhatIsQueued(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(_ *stage, c *socket.Config, _ *live.Config, _ *ws.Config) { c.MaxQueued = 64 << 20 })
+	s.in(1, 1)
+	s.friends[user(1)] = []chat.ID{user(2), user(3)}
+	c := s.connect(token(1, 1))
+	c.sub("m", messageQuery, "c", conv(1))
+	c.start("p", `subscription { presenceChanged { snapshot presences { user { id } status } } }`)
+	c.get()
+	text := strings.Repeat("x", 20000)
+	messages := 0
+	for ; s.sockets.Stats().Parked == 0; messages++ {
+		s.say(1, text)
+	}
+	for _, u := range []int{2, 3} { // when the second is executed, the first is queued
+		executed := s.live.Stats().Executions
+		s.live.Signal(&chat.Event{Type: chat.PresenceSignal, Topic: chat.PresenceTopic(user(u)), Rows: chat.Rows{Presences: []chat.Presence{{User: user(u), Online: true}}}})
+		eventually(t, "executed", func() bool { return s.live.Stats().Executions > executed })
+	}
+	s.mu.Lock()
+	s.friends[user(1)] = []chat.ID{user(3)}
+	s.mu.Unlock()
+	s.log.add(&chat.Event{Topic: chat.UserTopic(user(1)), Type: chat.FriendshipEnded, Subject: user(2)})
+	for snapshot := false; messages > 0 || !snapshot; {
+		g := c.get()
+		if strings.Contains(g, `"id":"m"`) {
+			messages--
+			continue
+		}
+		if strings.Contains(g, user(2).String()) {
+			t.Errorf("told %s", g)
+		}
+		snapshot = strings.Contains(g, `"snapshot":true`)
+	}
+	c.quiet()
+}
+
 // Signals are dropped for a full socket; a snapshot follows when it has drained, and what it shows last is true.
 func TestSlowReaderOfPresence(t *testing.T) {
 	t.Parallel()
