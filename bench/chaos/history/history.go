@@ -7,7 +7,7 @@
 //
 //	run        first: seed, planned sends, users, nodes, quick
 //	phase      name: setup, quiet (all subscribers live, nothing sent), load, settle (sending is over), settled (everybody
-//	           has everything; quiet again), end
+//	           has everything, or had its time; quiet again), end; unsettled if the last messages were not taken
 //	room       conv, name (small or big)
 //	invoke     op, of, act, actor, node, conv, key, user, id: an attempt begins. of is the first attempt of the same
 //	           intention: a retry after an unknown outcome, or the other side of a race
@@ -15,7 +15,7 @@
 //	fail       op, code: a definite answer that is an error
 //	unknown    op, text: no answer, or one that says nothing (UNAVAILABLE, INTERNAL)
 //	connect    conn, sub, node, actor, what, conv, session: subscriber sub opens a connection. what is events or
-//	           messageAdded, with "/sse" appended over Server-Sent Events
+//	           messageAdded, with "/sse" appended over Server-Sent Events. session is told where it will be revoked
 //	ready      conn: connection_ack (the response's header over SSE)
 //	subscribe  conn, pos, epoch: the cursor it continues after
 //	event      conn, type, pos, epoch, conv, id, seq, hash: as it was delivered
@@ -33,9 +33,6 @@
 //	fault      n, phase (begin, heal), name (kill, stop, restart, postgres, nats, doorbells, sockets, …), node (0: none),
 //	           text. n numbers the faults; begin is written right before the deed, heal when its cause is gone: the
 //	           restarted process answers, the stopped one was continued, the proxy is honest again
-//
-// # Runner
-//
 //	sample     node, pid, goroutines, memory (resident bytes), pos (log position applied), gaps (parley_log_gaps_total),
 //	           catchups (parley_catch_ups_total), sockets. Counters are those of the process pid. Absent while a node is
 //	           down. About one a second, from before load's phase quiet until its end
