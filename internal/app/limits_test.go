@@ -160,7 +160,10 @@ func mustBeOver(t *testing.T, c *testkit.Cluster, x tokens, within time.Duration
 		eventually(t, func() error {
 			err := (&client.Client{URL: node.URL(), Token: x.AccessToken}).Do(t.Context(), `{ sessions { nodes { id } } }`, nil, nil)
 			if took = time.Since(begin); client.Code(err) != "UNAUTHENTICATED" {
-				return fmt.Errorf("node %d takes the access token after %v: %v", i, took, err)
+				if err == nil {
+					err = errors.New("it is taken")
+				}
+				return fmt.Errorf("the access token on node %d after %v: %w", i, took, err)
 			}
 			return nil
 		})
