@@ -9,8 +9,8 @@
 //	phase      name: setup, quiet (all subscribers live, nothing sent), load, settle (sending is over), settled (everybody
 //	           has everything, or had its time; quiet again), end; unsettled if the last messages were not taken
 //	room       conv, name (small or big)
-//	invoke     op, of, act, actor, node, conv, key, user, id: an attempt begins. of is the first attempt of the same
-//	           intention: a retry after an unknown outcome, or the other side of a race
+//	invoke     op, of, act, actor, node, conv, key, user, id: an attempt begins. of is the first attempt at the same
+//	           intention, of which this is a retry
 //	ok         op, and what was answered: id, seq, pos, epoch
 //	fail       op, code: a definite answer that is an error
 //	unknown    op, text: no answer, or one that says nothing (UNAVAILABLE, INTERNAL)
