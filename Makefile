@@ -58,10 +58,10 @@ bench-quick: ## The same beside two peers, in under two minutes
 cluster: postgres ## Run PostgreSQL, NATS and three nodes behind a balancer, to try; says what to kill and what to watch; Linux
 	cd bench && go run ./cluster/up $(ARGS)
 
-chaos: postgres ## Prove that nothing is lost while nodes, PostgreSQL and NATS are killed; 12 minutes; ARGS='-seed 2'; Linux
+chaos: postgres ## Prove that nothing is lost while nodes, PostgreSQL and NATS are killed; a quarter of an hour; Linux
 	cd bench && go run ./chaos $(ARGS)
 
-chaos-quick: postgres ## The same with fewer clients and two kills of nodes, in 90 s
+chaos-quick: postgres ## The same with fewer clients and two kills of nodes, in two minutes
 	cd bench && go run ./chaos -quick $(ARGS)
 
 chaos-selftest: postgres ## Take away one safety net of the server after the other, and see that each is missed

@@ -75,6 +75,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *self {
+		if !given["duration"] {
+			o.length = 25 * time.Second
+		}
 		os.Exit(selftest(ctx, o))
 	}
 	os.Exit(chaos(ctx, o, *keep))

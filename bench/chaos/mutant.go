@@ -84,7 +84,7 @@ func mutate(name, root, dir string) ([]string, error) {
 
 // selftest lets every mutant run. It passes when each is caught, and for what it does.
 func selftest(ctx context.Context, o options) int {
-	o.quick = true
+	o.quick, o.load = true, append([]string{"-settle", "15s", "-quiet", "2s"}, o.load...)
 	exit := passed
 	for _, name := range mutantNames() {
 		if ctx.Err() != nil {
