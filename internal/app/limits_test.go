@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -75,6 +76,43 @@ func TestSignInsAcrossNodes(t *testing.T) {
 				t.Errorf("a node that has just started: %v", err)
 			}
 		}
+	})
+}
+
+// What nothing counts for any more does not stay, whatever names and addresses somebody makes up.
+func TestLimitsAreForgotten(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		db := testkit.MustOpenStore(t, url)
+		for i := range 100 {
+			per := time.Microsecond
+			if i == 0 {
+				per = time.Hour
+			}
+			if wait, err := db.TakeLimit(t.Context(), [16]byte{byte(i)}, 1, per); wait != 0 || err != nil {
+				t.Fatal(wait, err)
+			}
+		}
+		testkit.MustRunApp(t, url)
+		driver, source := "pgx", url
+		if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+			driver, source = "sqlite3", "file:"+path
+		}
+		raw, err := sql.Open(driver, source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		eventually(t, func() error {
+			var n int
+			if err := raw.QueryRowContext(t.Context(), "SELECT count(*) FROM limits").Scan(&n); err != nil {
+				return err
+			}
+			if n != 1 {
+				return fmt.Errorf("%d limits are kept, 1 of which counts", n)
+			}
+			return nil
+		})
 	})
 }
 
