@@ -42,8 +42,8 @@ type ExportConfig struct {
 
 // Exporter writes the log to a stream of JetStream, each event once and in order.
 //
-// Every node has one, and none trusts in being the only one: each message says which sequence the stream must have reached,
-// and the server refuses all others. So whoever is late, was stopped for a while or has missed an answer can do nothing wrong.
+// Every node has one, and none trusts in being the only one: each message says which one must be the stream's last,
+// and the server refuses it elsewhere. So whoever is late, was stopped for a while or has missed an answer can do nothing wrong.
 // One that is refused stands by, and takes over when the stream no longer grows although the log does. Where to go on is
 // always read from the stream: its last message, or, where that is gone, how its sequence and the positions relate, which is
 // kept in the stream's metadata.
@@ -79,7 +79,7 @@ type ExportStats struct {
 const (
 	// How many events are on their way at once.
 	exportWindow = 512
-	// How long the server may take to confirm one.
+	// How long the server may take to confirm them.
 	exportTimeout = 5 * time.Second
 	// For whatever needs an operator: JetStream is off, or the stream is somebody else's.
 	retries = 10
@@ -90,11 +90,17 @@ const (
 	metaOffset   = "parley_offset" // position minus sequence
 )
 
+// overtaken are the answers to a message whose predecessor is not the stream's last.
+var overtaken = map[jetstream.ErrorCode]bool{
+	10070: true, // another id
+	jetstream.JSErrCodeStreamWrongLastSequence:         true,
+	jetstream.JSErrCodeStreamWrongLastSequenceConstant: true,
+}
+
 var (
 	errOvertaken = errors.New("another node exports")
 	errForeign   = errors.New("the stream does not belong to this log; nothing is exported until it is deleted or another is named")
 	errDeleted   = errors.New("the stream was deleted; it is made anew if nobody else does") // the server needs a moment between the two
-	errUncertain = errors.New("a message was lost on its way")
 )
 
 // NewExporter prepares an exporter. It comes before the bus is started, and Start after that.
@@ -389,42 +395,55 @@ func (x *Exporter) skip(ctx context.Context) error {
 	return x.note(ctx, s.CachedInfo().Config)
 }
 
-// publish sends events, and returns when the server has confirmed them.
-func (x *Exporter) publish(ctx context.Context, events []*chat.Event) (err error) {
-	acks := make([]jetstream.PubAckFuture, 0, len(events))
+// publish sends events, and returns when the server has confirmed the last, which it does not take without those before it:
+// each message names its predecessor, by the sequence it got and by its position. The sequence alone would let the second in
+// where somebody else has been faster with the first.
+func (x *Exporter) publish(ctx context.Context, events []*chat.Event) error {
+	var m *nats.Msg
 	for i, e := range events {
-		m := &nats.Msg{Subject: x.cfg.Subject + "." + string(e.Type), Data: bus.NewEvent(x.epoch, e).JSON(), Header: nats.Header{
-			jetstream.MsgIDHeader:           {strconv.FormatInt(int64(e.Position), 10)},
+		m = &nats.Msg{Subject: x.cfg.Subject + "." + string(e.Type), Data: bus.NewEvent(x.epoch, e).JSON(), Header: nats.Header{
+			jetstream.MsgIDHeader:           {positionText(e.Position)},
 			jetstream.ExpectedStreamHeader:  {x.cfg.Stream},
 			jetstream.ExpectedLastSeqHeader: {strconv.FormatUint(x.sequence+uint64(i), 10)}, //nolint:gosec // an index
 			headerEpoch:                     {strconv.Itoa(int(x.epoch))},
 		}}
-		if x.skipped > 0 && i == 0 {
-			m.Header.Set(headerMissed, strconv.FormatInt(int64(x.skipped), 10))
+		switch {
+		case i > 0:
+			m.Header[jetstream.ExpectedLastMsgIDHeader] = []string{positionText(e.Position - 1)}
+		case x.skipped > 0:
+			m.Header[headerMissed] = []string{positionText(x.skipped)}
 		}
-		var ack jetstream.PubAckFuture
-		if ack, err = x.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
-			break // what was sent before it is waited for
+		if i == len(events)-1 {
+			break
 		}
-		acks = append(acks, ack)
-	}
-	for i, a := range acks {
-		select {
-		case ack := <-a.Ok():
-			if ack.Sequence != x.sequence+1 {
-				return fmt.Errorf("%w: %d is %d", errUncertain, events[i].Position, ack.Sequence)
-			}
-			x.sequence, x.skipped = ack.Sequence, 0
-			x.moved(events[i].Position)
-			x.exported.Add(1)
-		case err := <-a.Err():
-			if api := (*jetstream.APIError)(nil); errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-				return errOvertaken
-			}
+		if err := x.bus.conn.PublishMsg(m); err != nil {
 			return err
-		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
-	return err
+	confirmed, err := x.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)) // which, unlike PublishMsg, notices a lost connection
+	if err != nil {
+		return err
+	}
+	var ack *jetstream.PubAck
+	select {
+	case ack = <-confirmed.Ok():
+	case err = <-confirmed.Err():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if api := (*jetstream.APIError)(nil); errors.As(err, &api) && overtaken[api.ErrorCode] || err == nil && ack.Duplicate { // several servers look at the id first
+		return errOvertaken
+	}
+	if err != nil {
+		return err
+	}
+	if x.sequence += uint64(len(events)); ack.Sequence != x.sequence {
+		return fmt.Errorf("the server has put message %d at %d", x.sequence, ack.Sequence)
+	}
+	x.skipped = 0
+	x.moved(events[len(events)-1].Position)
+	x.exported.Add(int64(len(events)))
+	return nil
 }
+
+func positionText(p chat.Position) string { return strconv.FormatInt(int64(p), 10) }

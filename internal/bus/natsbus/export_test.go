@@ -368,7 +368,7 @@ func lossy(t *testing.T, to string) (url string, cuts *atomic.Int64) {
 			if err != nil {
 				return
 			}
-			if answers && !deaf && bytes.Contains(b[:n], []byte(`"seq":`)) && rand.IntN(20) == 0 {
+			if answers && !deaf && bytes.Contains(b[:n], []byte(`"seq":`)) && rand.IntN(5) == 0 {
 				deaf = true
 				cuts.Add(1)
 				time.AfterFunc(20*time.Millisecond, func() { _ = src.Close() })
@@ -412,11 +412,52 @@ func TestLostConfirmations(t *testing.T) {
 		mustExport(t, url, l, 5*time.Millisecond)
 	}
 	for cuts.Load() < 10 {
-		l.add(1 + rand.IntN(50))
-		time.Sleep(rand.N(2 * time.Millisecond))
+		l.add(1 + rand.IntN(20))
+		time.Sleep(rand.N(10 * time.Millisecond))
 	}
 	mustHold(t, js, l)
 	t.Logf("%d events, %d cuts", l.Applied(), cuts.Load())
+}
+
+// Somebody else writes to the stream while much is on its way: what follows it on the wire is not taken for what follows it.
+func TestIntruder(t *testing.T) {
+	t.Parallel()
+	server, l := testkit.MustJetStream(t), newLog()
+	js := operator(t, server.URL())
+	mustMakeStream(t, js)
+	for round := range 10 {
+		x := mustExport(t, server.URL(), l, time.Millisecond)
+		quit, adding := make(chan struct{}), sync.WaitGroup{}
+		adding.Go(func() {
+			for {
+				select {
+				case <-quit:
+					return
+				default:
+					l.add(100)
+					time.Sleep(time.Millisecond)
+				}
+			}
+		})
+		seen := last(js)
+		eventually(t, "it goes on", func() bool { return last(js) > seen+1000 })
+		ack, err := js.Publish(t.Context(), subject+".X", []byte("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it refuses", func() bool { return x.Stats().Refused })
+		close(quit)
+		adding.Wait()
+		x.Stop()
+		if last(js) != ack.Sequence {
+			t.Fatalf("round %d: %d messages after it", round, last(js)-ack.Sequence)
+		}
+		if err := js.DeleteStream(t.Context(), stream); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond) // the server clears up
+		mustMakeStream(t, js)
+	}
 }
 
 type syncBuffer struct {
