@@ -168,7 +168,7 @@ func (x *Exporter) run(ctx context.Context) {
 		case errors.Is(err, errDeleted):
 			x.say(slog.LevelWarn, "the events for other services wait", err)
 			pause *= retries
-		case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 			x.say(slog.LevelInfo, "NATS has no JetStream: there are no events for other services", nil)
 			pause *= retries
 		case x.bus.Connected(): // who has lost the connection has said so
@@ -209,15 +209,17 @@ func (x *Exporter) export(ctx context.Context) error {
 	}
 	x.refused.Store(false)
 	x.say(slog.LevelInfo, "events go to JetStream for other services", nil)
+	window := 1 // first: where it is refused the server says why, and not that its predecessor is missing
 	for {
 		grown := x.cfg.Log.Grown()
-		events, err := x.cfg.Log.After(ctx, x.position, exportWindow)
+		events, err := x.cfg.Log.After(ctx, x.position, window)
 		switch {
 		case errors.Is(err, chat.ErrCursorExpired):
 			err = x.skip(ctx)
 		case err == nil && len(events) > 0:
 			x.waiting.Store(events[0].At.UnixMicro())
 			err = x.publish(ctx, events)
+			window = exportWindow
 		case err == nil:
 			x.waiting.Store(0)
 			select {

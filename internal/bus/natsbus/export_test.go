@@ -220,8 +220,8 @@ func TestExport(t *testing.T) {
 	server, l := testkit.MustJetStream(t), newLog()
 	js := operator(t, server.URL())
 	mustMakeStream(t, js)
-	slow := held{l, func(_, limit int) {
-		if limit > 1 && rand.IntN(8) == 0 {
+	slow := held{l, func(int, int) {
+		if rand.IntN(8) == 0 {
 			time.Sleep(rand.N(30 * time.Millisecond))
 		}
 	}}
@@ -272,7 +272,7 @@ func TestExporterIsPaused(t *testing.T) {
 	stopped, resume := make(chan struct{}), make(chan struct{})
 	var stop atomic.Bool
 	one := mustExport(t, server.URL(), held{l, func(events, limit int) {
-		if limit > 1 && events > 0 && stop.Swap(false) {
+		if limit > 1 && events > 1 && stop.Swap(false) {
 			close(stopped)
 			<-resume
 		}
@@ -614,6 +614,24 @@ func TestWorkQueue(t *testing.T) {
 		}
 		x.Stop()
 	}
+}
+
+// A stream that takes no more is said to be full, and goes on when it no longer is.
+func TestFullStream(t *testing.T) {
+	t.Parallel()
+	server, l := testkit.MustJetStream(t), newLog()
+	js := operator(t, server.URL())
+	mustMakeStream(t, js, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 50, jetstream.DiscardNew })
+	said := &syncBuffer{}
+	x := mustExportTo(t, server.URL(), l, time.Millisecond, said)
+	l.add(100)
+	eventually(t, "it says so", func() bool { return strings.Contains(said.String(), "maximum messages exceeded") })
+	if x.Stats().Waiting.IsZero() {
+		t.Errorf("%+v", x.Stats())
+	}
+	mustPurge(t, js)
+	eventually(t, "all is there", func() bool { return last(js) == 100 })
+	mustEqual(t, js, l, 50)
 }
 
 // NATS without JetStream is left alone, and noticed when it has it.

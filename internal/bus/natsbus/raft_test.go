@@ -77,8 +77,8 @@ func TestExportToReplicas(t *testing.T) {
 	})
 	var exporters []*natsbus.Exporter
 	for range 3 {
-		exporters = append(exporters, mustExport(t, url, held{l, func(_, limit int) {
-			if limit > 1 && rand.IntN(8) == 0 {
+		exporters = append(exporters, mustExport(t, url, held{l, func(int, int) {
+			if rand.IntN(8) == 0 {
 				time.Sleep(rand.N(100 * time.Millisecond))
 			}
 		}}, 10*time.Millisecond))
