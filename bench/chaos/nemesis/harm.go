@@ -48,13 +48,15 @@ func (n *nemesis) do(ctx context.Context, number int, f fault) error {
 	guard, deed, mend := n.plan(f)
 	guard.Lock()
 	defer guard.Unlock()
+	thaw := func() {}
 	if f.Frozen > 0 { // part of the run-up: what is under way when the node dies is what counts
-		n.c.Nodes[f.Node-1].Pause()
+		thaw = n.freeze(f)
 		wait(ctx, f.Frozen)
 	}
 	r := history.Record{K: "fault", N: number, Phase: "begin", Name: f.Name, Node: f.Node, Text: f.Text}
 	n.w.Write(r)
 	deed()
+	thaw()
 	wait(ctx, f.For)
 	if err := mend(); err != nil {
 		return fmt.Errorf("fault %d (%s): %w", number, f.Name, err)
@@ -62,6 +64,22 @@ func (n *nemesis) do(ctx context.Context, number int, f fault) error {
 	r.Phase = "heal"
 	n.w.Write(r)
 	return nil
+}
+
+// freeze stops what a kill is preceded by. The node needs no thaw; PostgreSQL is left alone while it has a fault of its own.
+func (n *nemesis) freeze(f fault) (thaw func()) {
+	if !f.Database {
+		n.c.Nodes[f.Node-1].Pause()
+		return func() {}
+	}
+	if !n.postgres.TryLock() {
+		return func() {}
+	}
+	n.c.Postgres.Pause()
+	return func() {
+		n.c.Postgres.Resume()
+		n.postgres.Unlock()
+	}
 }
 
 // plan says how a fault is done and mended, and what no other may touch meanwhile.

@@ -19,7 +19,8 @@ type fault struct {
 	Node int // from 1; 0: none, or all
 	Text string
 
-	Frozen   time.Duration    // kill: how long the node is stopped before, so that requests wait in it when it dies
+	Frozen   time.Duration    // kill: how long something is stopped before, so that requests are under way when the node dies
+	Database bool             // kill: what is stopped is PostgreSQL, which may store what nobody is told of
 	Share    float64          // sockets: of the connections
 	Mischief cluster.Mischief // doorbells
 }
@@ -77,9 +78,15 @@ func schedule(seed uint64, length time.Duration, nodes int) (all []fault) {
 func detail(f *fault, i int, r *rand.Rand) {
 	switch f.Name {
 	case "kill":
-		if i%2 == 0 {
-			f.Frozen = time.Duration(50+r.IntN(200)) * time.Millisecond
+		f.Frozen = time.Duration(200+r.IntN(300)) * time.Millisecond
+		switch i % 3 {
+		case 0:
 			f.Text = fmt.Sprintf("stopped %v before", f.Frozen)
+		case 1:
+			f.Database = true
+			f.Text = fmt.Sprintf("PostgreSQL stopped %v before", f.Frozen)
+		case 2:
+			f.Frozen = 0
 		}
 	case "sockets":
 		f.Share = 0.2 + 0.8*r.Float64()
