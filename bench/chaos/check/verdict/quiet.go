@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/parley-chat/parley/bench/chaos/history"
@@ -90,10 +91,12 @@ func (v *Verdict) vacuity(r *Run, db *Database) {
 		}
 	}
 	replays, deliveries := 0, 0
+	codes := map[int]int{}
 	for _, c := range r.conns {
 		if c.resume && c.caughtUp {
 			replays++
 		}
+		codes[c.code]++
 	}
 	for _, s := range r.subs {
 		for _, m := range s.moments {
@@ -111,6 +114,12 @@ func (v *Verdict) vacuity(r *Run, db *Database) {
 	v.count("positions of the log", len(db.events))
 	v.count("subscribers, with revoked ones", len(r.subs))
 	v.count("connections", len(r.conns))
+	v.count("ended by the network", codes[0])
+	for _, code := range slices.Sorted(maps.Keys(codes)) {
+		if code > 0 {
+			v.count(fmt.Sprintf("closed with %d", code), codes[code])
+		}
+	}
 	v.count("deliveries", deliveries)
 	kinds := map[string]int{}
 	var names []string
