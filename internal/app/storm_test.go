@@ -39,7 +39,7 @@ type crowding struct {
 // been started. Each resumes after its last cursor, and hears everything once and in order. The database is asked who is
 // in which conversation, for many sockets at a time, and nothing else for any of them: what they missed is in memory.
 func TestStorm(t *testing.T) {
-	size := crowding{sockets: 600, users: 200, rooms: 20, each: 3, missed: 100}
+	size := crowding{sockets: 600, users: 200, rooms: 20, each: 3, missed: 50}
 	if *fullStorm {
 		size = crowding{sockets: 5000, users: 1000, rooms: 100, each: 3, missed: 500}
 	} else {
