@@ -25,6 +25,7 @@ type source struct {
 	down    bool
 	reads   int
 	heads   int // times that its end was asked for
+	slow    time.Duration
 }
 
 var errDown = errors.New("down")
@@ -66,6 +67,7 @@ func (s *source) EventsOf(_ context.Context, topics []chat.ID, after, through ch
 }
 
 func (s *source) Bounds(context.Context) (chat.Epoch, chat.Position, chat.Position, error) {
+	time.Sleep(s.slow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heads++
@@ -353,7 +355,7 @@ func TestReached(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		s.add(topic, 100)
-		s.heads = 0
+		s.heads, s.slow = 0, time.Millisecond
 		var all sync.WaitGroup
 		for range 1000 { // who come at once share an answer
 			all.Go(func() {
