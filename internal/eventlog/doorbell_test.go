@@ -207,7 +207,7 @@ func TestDoorbellTrouble(t *testing.T) {
 		lost, last := ring(1, "lost"), ring(1, "last")
 		_ = lost
 		p.deliver(last)
-		reached(606, 2) // a gap, closed from the database
+		reached(606, 2)                                                                // a gap, closed from the database
 		if st := other.Stats(); st.Gaps != 1 || st.Doorbells < 5 || st.Doorbells > 7 { // the doubled one may come before the first is applied
 			t.Errorf("%+v", st)
 		}
