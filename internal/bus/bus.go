@@ -2,6 +2,8 @@
 //
 // Whatever travels here may be lost, doubled, delayed or reordered, and nothing but latency may depend on it: the database
 // is the truth. On one node there is no bus.
+//
+// Event is what services beside Parley get.
 package bus
 
 import (

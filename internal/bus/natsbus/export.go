@@ -69,7 +69,7 @@ type Exporter struct {
 
 // ExportStats says how far the stream is.
 type ExportStats struct {
-	Position chat.Position // of the newest event in the stream; -1: there is no stream
+	Position chat.Position // of the newest event in the stream; -1: there is no stream of this log
 	Waiting  time.Time     // when the oldest event that it does not have happened; zero: it has all
 	Exported int64         // by this node
 	Missed   int64         // that the log had lost before they could be exported
@@ -164,6 +164,8 @@ func (x *Exporter) run(ctx context.Context) {
 		switch {
 		case errors.Is(err, errForeign):
 			x.say(slog.LevelError, "the events for other services cannot be exported", err)
+			x.known.Store(-1) // the position is not of this log
+			x.waiting.Store(0)
 			pause *= retries
 		case errors.Is(err, errDeleted):
 			x.say(slog.LevelWarn, "the events for other services wait", err)
@@ -208,6 +210,7 @@ func (x *Exporter) export(ctx context.Context) error {
 		return err
 	}
 	x.refused.Store(false)
+	x.moved(x.position)
 	x.say(slog.LevelInfo, "events go to JetStream for other services", nil)
 	window := 1 // first: where it is refused the server says why, and not that its predecessor is missing
 	for {
@@ -280,7 +283,9 @@ func (x *Exporter) at(info *jetstream.StreamInfo) bool {
 
 func (x *Exporter) moved(to chat.Position) {
 	x.position = to
-	x.known.Store(int64(to))
+	if !x.refused.Load() {
+		x.known.Store(int64(to))
+	}
 }
 
 // look finds where the stream stands, makes it where there is none, and refuses one that tells of another log.

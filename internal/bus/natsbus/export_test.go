@@ -515,6 +515,9 @@ func TestForeignStream(t *testing.T) {
 			eventually(t, "it refuses", func() bool { return x.Stats().Refused })
 			l.add(10)
 			time.Sleep(300 * time.Millisecond)
+			if s := x.Stats(); s.Position != -1 {
+				t.Errorf("%+v", s)
+			}
 			if last(js) != before {
 				t.Errorf("%d messages, then %d", before, last(js))
 			}

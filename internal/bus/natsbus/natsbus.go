@@ -3,6 +3,9 @@
 // One goroutine (write) publishes what Publish has queued: writing to a server that has stopped reading blocks. NATS calls
 // the subscribers, one goroutine for each subscription; after Stop none is called any more. hearing is held for reading
 // while one is.
+//
+// Exporter is apart from that, on the same connection: it stores the log in JetStream for other services. One goroutine (run)
+// does it, and alone writes what it knows of the stream.
 package natsbus
 
 import (
