@@ -39,6 +39,8 @@ func Run(args, environ []string, stdout, stderr io.Writer) int {
 		err = migrate(ctx, c, log, cmd.Sub, stdout)
 	case "suspend", "restore":
 		err = suspend(ctx, c, log, cmd, stdout)
+	case "new-epoch":
+		err = newEpoch(ctx, c, log, stdout)
 	case "check":
 		err = check(ctx, c, log, stdout)
 	case "demo":
@@ -142,6 +144,20 @@ func suspend(ctx context.Context, c config.Config, log *slog.Logger, cmd config.
 	ended, err := users.Suspend(ctx, cmd.Sub)
 	if err == nil {
 		fmt.Fprintf(stdout, "%s is suspended; sessions ended: %d\n", cmd.Sub, ended)
+	}
+	return err
+}
+
+// newEpoch is for after a restore: the log goes on from an earlier position, and cursors from beyond it would come to point
+// at other events.
+func newEpoch(ctx context.Context, c config.Config, log *slog.Logger, stdout io.Writer) error {
+	s, err := OpenStore(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err = s.NewEpoch(ctx); err == nil {
+		fmt.Fprintln(stdout, "cursors handed out before are refused from now on, by servers that start from now on")
 	}
 	return err
 }

@@ -2,9 +2,12 @@ package app_test
 
 import (
 	"context"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/parley-chat/parley/internal/app"
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/client"
 	"github.com/parley-chat/parley/internal/testkit"
@@ -92,4 +95,31 @@ func joined(t *testing.T, c *client.Client, text string, vars client.Vars) strin
 		return code
 	}
 	return err.Error()
+}
+
+// A database that was restored from a backup writes other events at positions that were handed out already.
+func TestCursorsOfBeforeARestore(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		first := testkit.MustRunApp(t, url)
+		alice := mustMeet(t, first.URL(), 1)[0]
+		const feed = `subscription($after: Cursor) { events(after: $after) { __typename } }`
+		if got := joined(t, alice.Client, feed, client.Vars{"after": alice.Cursor}); got != "" {
+			t.Fatal(got)
+		}
+		first.Stop()
+		where := []string{"new-epoch", "--database-url", url}
+		if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+			where = []string{"new-epoch", "--data", filepath.Dir(path)}
+		}
+		var out strings.Builder
+		if code := app.Run(where, nil, &out, &out); code != 0 {
+			t.Fatal(out.String())
+		}
+		alice.URL = testkit.MustRunApp(t, url).URL()
+		if got := joined(t, alice.Client, feed, client.Vars{"after": alice.Cursor}); got != "INVALID_CURSOR" {
+			t.Errorf("%q", got)
+		}
+		mustCheck(t, testkit.MustOpenStore(t, url))
+	})
 }

@@ -78,6 +78,7 @@ func TestCommands(t *testing.T) {
 		"--addr=:1":               {Name: "serve"},
 		"demo":                    {Name: "demo"},
 		"check --data x":          {Name: "check"},
+		"new-epoch --data x":      {Name: "new-epoch"},
 		"version":                 {Name: "version"},
 		"help":                    {Name: "help"},
 		"--help":                  {Name: "help"},

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -23,6 +24,17 @@ func (s *Store) Head(ctx context.Context) (Head, error) {
 		return h, err
 	}, "SELECT epoch, position, trimmed FROM event_head")
 	return h, translate(err)
+}
+
+// NewEpoch makes the log another one: cursors of before are refused from now on. Nodes read the epoch when they start.
+func (s *Store) NewEpoch(ctx context.Context) error {
+	h, err := s.Head(ctx)
+	if err != nil {
+		return err
+	}
+	epoch := h.Epoch + 1 + chat.Epoch(rand.Uint32N(1<<32-1)) //nolint:gosec // no secret, and any but the one before
+	_, err = exec(s.write.WithContext(ctx), "UPDATE event_head SET epoch = ?", int64(epoch))
+	return translate(err)
 }
 
 // appendEvents is the end of every Write. Nothing is locked after the head.
