@@ -55,15 +55,15 @@ const (
 func schedule(seed uint64, length time.Duration, nodes int) (all []fault) {
 	r := rand.New(rand.NewPCG(seed, 0x6e656d65736973)) //nolint:gosec // not a secret
 	for _, k := range kinds {
+		turns := r.Perm(nodes) // every node has its share
 		n := max(k.least, int(math.Round(float64(k.inTen)*length.Minutes()/10)))
 		for i := range n {
 			f := fault{Name: k.name, For: k.atLeast + time.Duration(r.Float64()*float64(k.below-k.atLeast))}
 			span := max(0, length-firstAfter-healBefore-f.For)
 			f.At = (firstAfter + time.Duration((float64(i)+r.Float64())*float64(span)/float64(n))).Round(time.Millisecond)
 			f.For = min(f.For, max(0, length-healBefore-f.At)).Round(time.Millisecond)
-			f.Node = r.IntN(nodes) + 1
-			if !k.node {
-				f.Node = 0
+			if k.node {
+				f.Node = turns[i%nodes] + 1
 			}
 			detail(&f, i, r)
 			all = append(all, f)

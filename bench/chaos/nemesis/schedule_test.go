@@ -14,15 +14,20 @@ func TestSchedule(t *testing.T) {
 		if again := schedule(seed, 10*time.Minute, 3); !reflect.DeepEqual(all, again) {
 			t.Fatalf("seed %d is two runs", seed)
 		}
-		counts, overlaps := map[string]int{}, 0
+		counts, killed, overlaps := map[string]int{}, map[int]int{}, 0
 		for i, f := range all {
-			counts[f.Name]++
+			if counts[f.Name]++; f.Name == "kill" {
+				killed[f.Node]++
+			}
 			if f.At < firstAfter || f.At+f.For > 10*time.Minute-healBefore || f.Node < 0 || f.Node > 3 {
 				t.Errorf("seed %d: %+v", seed, f)
 			}
 			if i > 0 && all[i-1].At+all[i-1].For > f.At {
 				overlaps++
 			}
+		}
+		if min(killed[1], killed[2], killed[3]) < 4 {
+			t.Errorf("seed %d: kills of nodes: %v", seed, killed)
 		}
 		if counts["kill"] < 20 || counts["postgres"] < 5 || counts["nats"] < 5 || len(counts) != len(kinds) || overlaps == 0 {
 			t.Errorf("seed %d: %v, %d overlap", seed, counts, overlaps)
