@@ -164,8 +164,27 @@ func TestPostgresIsKilled(t *testing.T) {
 				cancel()
 			}
 		}
+		// Who subscribes now waits, as those do who have subscribed.
+		waiting, err := sockets[1].Subscribe(`subscription($c: ID!) { messageAdded(conversationId: $c) { __typename } }`, client.Vars{"c": room}, 1<<14)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond)
 		db.MustStart()
 		back := time.Now()
+		for _, want := range []string{"CaughtUp", "MessageAdded"} {
+			var got struct {
+				MessageAdded struct {
+					Typename string `json:"__typename"`
+				}
+			}
+			soon, cancel := context.WithTimeout(ctx, recovery)
+			if err := waiting.Next(soon, &got); err != nil || got.MessageAdded.Typename != want {
+				t.Errorf("%v: who subscribed meanwhile got %+v, %v; want %s", sig, got, err, want)
+			}
+			cancel()
+		}
+		_ = waiting.Complete()
 		more(50)
 		if took := time.Since(back); took > recovery {
 			t.Errorf("%v: sends go on after %v", sig, took)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/transport/live"
@@ -257,6 +258,37 @@ func TestUnavailableIsRetriedAndNeverDelivered(t *testing.T) {
 	if s.live.Stats().Retries == 0 {
 		t.Error("nothing was retried")
 	}
+}
+
+// Who subscribes while the database is away waits for it, and the socket goes on meanwhile.
+func TestUnavailableJoin(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(_ *stage, _ *socket.Config, c *live.Config, _ *ws.Config) { c.JoinTimeout = time.Second })
+	s.in(1, 1)
+	s.say(1, "before")
+	c := s.connect(token(1, 1))
+	s.away.Store(2)
+	c.start("1", messageQuery, "c", conv(1), "after", at(0))
+	c.quiet()
+	for _, want := range []string{"before", "CaughtUp"} {
+		if g := c.get(); !strings.Contains(g, want) {
+			t.Fatal(g)
+		}
+	}
+	s.away.Store(1 << 30)
+	c.start("2", `subscription($c: ID!) { typingChanged(conversationId: $c) { conversationId } }`, "c", conv(1))
+	if g := c.get(); !strings.Contains(g, `"error"`) || !strings.Contains(g, "UNAVAILABLE") {
+		t.Error(g)
+	}
+	c.start("2", messageQuery, "c", conv(1)) // its id is free
+	c.put(`{"type":"complete","id":"2"}`)
+	c.start("3", messageQuery, "c", conv(1))
+	c.quiet()
+	_ = c.Close()
+	eventually(t, "everything is gone", func() bool {
+		st := s.live.Stats()
+		return st.Listeners == 0 && st.Sockets == 0 && st.Groups == 0
+	})
 }
 
 func TestCursors(t *testing.T) {

@@ -48,7 +48,8 @@
 // database; then both are merged under the lock, and it is put into its rooms. What it has missed comes from Log.Read in
 // chunks. The last chunk is decided under the lock at the applied position: from there on the stream holds what is pushed
 // until the chunk has gone out, and CaughtUp with it. The same serves a listener whose socket was full, and one for which
-// an execution was UNAVAILABLE: that is tried again after a pause and never delivered as an event. Executed events are
+// an execution was UNAVAILABLE: that is tried again after a pause and never delivered as an event. A join that is
+// UNAVAILABLE is tried again, too, for Config.JoinTimeout. Executed events are
 // shared by live listeners and replays through one memo, bounded by bytes over all groups (not a number of events for each
 // group: ten thousand quiet groups would then hold memory for nothing).
 //

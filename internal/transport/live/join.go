@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -81,6 +82,9 @@ type Target struct {
 
 const reachTimeout = 5 * time.Second
 
+// The pause before a join is tried again grows from the first to the last.
+const firstPause, lastPause = 100 * time.Millisecond, time.Second
+
 // join runs a subscription's resolver for one listener (whose viewer is in ctx) and delivers to the target from then on.
 // The errors are presented already.
 func (l *Live) join(ctx context.Context, oc *graphql.OperationContext, to Target, m *member) gqlerror.List {
@@ -100,24 +104,63 @@ func (l *Live) join(ctx context.Context, oc *graphql.OperationContext, to Target
 	m.viewer, _ = chat.ViewerFrom(ctx)
 	m.stream.Init(to.Socket, to.ID, to.Framing, m)
 	l.beginJoin(m)
+	enter := func() gqlerror.List {
+		j := &joining{}
+		if errs := l.admit(ctx, oc, j); len(errs) > 0 {
+			return errs
+		}
+		if !j.admitted {
+			return fail(errTransport)
+		}
+		if j.after != nil {
+			if err := l.reach(ctx, *j.after); err != nil {
+				return fail(err)
+			}
+		}
+		l.enter(m, j, key, sh, oc)
+		return nil
+	}
+	errs := enter()
+	if unavailable(errs) && l.try(func() { l.enterLater(m, enter) }) {
+		return nil // the socket goes on meanwhile
+	}
+	if len(errs) > 0 {
+		l.leave(m)
+	}
+	return errs
+}
 
-	j := &joining{}
-	if errs := l.admit(ctx, oc, j); len(errs) > 0 {
-		l.leave(m)
-		return errs
+// enterLater tries again until the database answers.
+func (l *Live) enterLater(m *member, enter func() gqlerror.List) {
+	end := time.Now().Add(l.cfg.JoinTimeout)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		l.counts.retries.Add(1)
+		select {
+		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // no secret
+		case <-l.ctx.Done():
+			return
+		}
+		l.mu.Lock()
+		left := m.left
+		l.mu.Unlock()
+		if left || m.stream.Gone() {
+			return
+		}
+		errs := enter()
+		if unavailable(errs) && time.Now().Before(end) {
+			continue
+		}
+		if len(errs) > 0 {
+			m.stream.Fail(Errors(errs))
+		}
+		return
 	}
-	if !j.admitted {
-		l.leave(m)
-		return fail(errTransport)
-	}
+}
+
+// enter has an admitted listener delivered to.
+func (l *Live) enter(m *member, j *joining, key string, sh *shape, oc *graphql.OperationContext) {
 	if j.admission.Snapshot != nil {
 		m.ephemeral = &ephemeral{j.admission.Snapshot, j.admission.Only}
-	}
-	if j.after != nil {
-		if err := l.reach(ctx, *j.after); err != nil {
-			l.leave(m)
-			return fail(err)
-		}
 	}
 	at, ok := l.register(m, j, key, sh, oc)
 	switch {
@@ -131,7 +174,6 @@ func (l *Live) join(ctx context.Context, oc *graphql.OperationContext, to Target
 		r := l.greeting(m, at)
 		m.stream.Catch(socket.Chunk{Through: int64(at), Final: !r.unavailable, Greeting: r.frame, End: l.over(m, at)})
 	}
-	return nil
 }
 
 func (l *Live) shape(ctx context.Context, oc *graphql.OperationContext) (*shape, error) {

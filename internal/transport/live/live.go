@@ -47,6 +47,9 @@ type Config struct {
 	// CatchUps is how many listeners are served from the log at a time; 2 × GOMAXPROCS by default: those who are behind take
 	// what those who are not leave of the processors.
 	CatchUps int
+	// JoinTimeout is how long a listener that comes while the database is away waits for it, because clients take an error
+	// for the end of a subscription; 15 s by default.
+	JoinTimeout time.Duration
 	// Memo is how many bytes of executed events are kept for others; 8 MiB by default.
 	Memo   int
 	Logger *slog.Logger     // slog.Default by default
@@ -110,6 +113,9 @@ type room struct {
 func New(cfg Config) *Live {
 	if cfg.CatchUps <= 0 {
 		cfg.CatchUps = 2 * runtime.GOMAXPROCS(0)
+	}
+	if cfg.JoinTimeout <= 0 {
+		cfg.JoinTimeout = 15 * time.Second
 	}
 	if cfg.Memo <= 0 {
 		cfg.Memo = 8 << 20

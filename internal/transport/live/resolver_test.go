@@ -147,6 +147,9 @@ func (r subscriptions) member(ctx context.Context, c chat.ID) (live.Admission, e
 	if err != nil {
 		return live.Admission{}, err
 	}
+	if r.s.away.Load() > 0 && r.s.away.Add(-1) >= 0 {
+		return live.Admission{}, &chat.Error{Code: chat.CodeUnavailable, Message: "try again"}
+	}
 	topic := chat.ConversationTopic(c)
 	spans := r.s.spans(v.User, &topic)
 	if !slices.ContainsFunc(spans, func(s chat.Span) bool { return s.To == 0 }) {

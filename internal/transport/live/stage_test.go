@@ -125,6 +125,7 @@ type stage struct {
 
 	admitting   func()       // called within admit
 	unavailable atomic.Int32 // so many renderings fail
+	away        atomic.Int32 // so many joins fail
 	block       chan struct{}
 	here        atomic.Int64 // connected sockets by the presence hooks
 }
