@@ -29,6 +29,7 @@ var rooms = []room{
 		[]string{
 			"internal/store/...", "internal/eventlog/...", "internal/hub/...", "internal/bus/...", "internal/token/...",
 			"internal/mail/...", "internal/job/...", "internal/config/...", "internal/obs/...", "internal/limit/...",
+			"internal/outbound/...", "internal/webhook/...", "internal/push/...",
 		},
 		[]string{"nouns", "assets"},
 	},
@@ -72,13 +73,16 @@ var outside = []struct {
 	{"gorm.io/...", []string{"internal/store/..."}},
 	{"github.com/ncruces/...", []string{"internal/store/..."}},
 	{"github.com/jackc/...", []string{"internal/store/...", "internal/job/...", "internal/testkit/..."}},
+	{"github.com/riverqueue/...", []string{"internal/store", "internal/job", "internal/worker"}},
+	{"riverqueue.com/...", []string{"internal/app"}},
 	{"github.com/nats-io/nats-server/...", []string{"internal/testkit/..."}},
 	{"github.com/nats-io/...", []string{"internal/bus/natsbus/...", "internal/testkit/..."}},
 	{"github.com/99designs/gqlgen/...", []string{"graph/...", "internal/transport/...", "internal/app/...", "internal/obs/..."}},
 	{"github.com/gorilla/websocket", []string{"internal/transport/...", "internal/client/...", "internal/testkit/..."}},
 	{"net/http", []string{
 		"internal/transport/...", "internal/app/...", "internal/client/...", "internal/demo/...", "internal/testkit/...",
-		"internal/obs/...", "internal/token/...", "internal/limit/...", "graph/generated", "web/...",
+		"internal/obs/...", "internal/token/...", "internal/limit/...", "internal/outbound/...", "internal/webhook/...",
+		"internal/push/...", "graph/generated", "web/...",
 	}},
 	{"testing", []string{"internal/testkit/..."}},
 }
