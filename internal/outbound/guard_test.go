@@ -285,7 +285,7 @@ func TestTLS(t *testing.T) {
 	wantError(t, err, chat.CodeUnavailable, "the certificate of 127.0.0.1 is not valid", "unknown authority")
 }
 
-// mustListen accepts connections, and does with each what is said.
+// mustListen accepts connections, and does with each what is said once a request, or the first bytes of TLS, came.
 func mustListen(t *testing.T, with func(net.Conn)) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -300,7 +300,10 @@ func mustListen(t *testing.T, with func(net.Conn)) (address string) {
 			if err != nil {
 				return
 			}
+			stop := context.AfterFunc(t.Context(), func() { _ = c.Close() })
+			_, _ = c.Read(make([]byte, 4096))
 			with(c)
+			stop()
 			_ = c.Close()
 		}
 	}()
