@@ -120,7 +120,10 @@ func migrate(ctx context.Context, c config.Config, log *slog.Logger, sub string,
 	for _, m := range steps {
 		state := "pending"
 		if m.Applied {
-			state = "applied " + m.AppliedAt.UTC().Format("2006-01-02 15:04:05")
+			state = "applied"
+			if !m.AppliedAt.IsZero() { // known of our own steps alone
+				state += " " + m.AppliedAt.UTC().Format("2006-01-02 15:04:05")
+			}
 		}
 		fmt.Fprintf(w, "%s\t%s\n", m.Name, state)
 	}

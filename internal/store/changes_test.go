@@ -108,6 +108,9 @@ func TestChangesAreAllThere(t *testing.T) {
 		if m.Type.NumIn() > 1 && m.Type.In(1) == reflect.TypeFor[context.Context]() {
 			continue // one of readings
 		}
+		if m.Name == "Native" {
+			continue // for statements of the job queue's
+		}
 		if _, ok := known[m.Name]; !ok {
 			t.Errorf("%s is not among changes, whose plans are looked at", m.Name)
 		}

@@ -53,7 +53,13 @@ var invariants = []invariant{
 	{"a pair are friends in spite of a block", `SELECT b.blocker_id FROM blocks b JOIN friendships f ON f.user_id = b.blocker_id AND f.friend_id = b.blocked_id`},
 }
 
-// Check verifies the log's contiguity and every counter against a recount. The error is the first violation.
+// Violation is what must not be.
+type Violation struct{ What, Where string }
+
+func (v *Violation) Error() string { return v.What + ": " + v.Where }
+
+// Check verifies the log's contiguity and every counter against a recount. The error is the first Violation, or why it could
+// not be done.
 func (s *Store) Check(ctx context.Context) error {
 	if s.pool == nil {
 		return check(querier{gorm: s.db.gorm.WithContext(ctx)}) // however long it takes
@@ -82,7 +88,7 @@ func check(db querier) error {
 			return fmt.Errorf("%s: cannot be checked: %w", i.what, err)
 		}
 		if len(rows) > 0 {
-			return fmt.Errorf("%s: %s", i.what, rows[0])
+			return &Violation{i.what, rows[0]}
 		}
 	}
 	return nil

@@ -12,6 +12,10 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/ncruces/go-sqlite3/driver"
 	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
 
 	"github.com/parley-chat/parley/migrations"
 )
@@ -26,39 +30,85 @@ type Migration struct {
 	AppliedAt time.Time
 }
 
-// Migrate brings the schema up to date and says how many steps it took. Any number of processes may do so at once.
-func (s *Store) Migrate(ctx context.Context) (int, error) {
-	n := 0
-	err := s.migrating(ctx, true, func(p *goose.Provider) error {
-		done, err := p.Up(ctx)
-		n = len(done)
-		return err
+// Migrate brings the schema up to date, the tables of the job queue included, and says how many steps it took. Any number of
+// processes may do so at once.
+func (s *Store) Migrate(ctx context.Context) (n int, err error) {
+	lock := s.lockSQLite
+	if s.postgres {
+		lock = s.lockPostgres
+	}
+	unlock, err := lock(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("waiting for another process that migrates: %w", err)
+	}
+	defer unlock()
+	err = s.migrating(func(p *goose.Provider, queue queueMigrator) error {
+		own, err := p.Up(ctx)
+		if err != nil {
+			return err
+		}
+		n = len(own)
+		theirs, err := queue.Migrate(ctx, rivermigrate.DirectionUp, nil)
+		if err != nil {
+			return fmt.Errorf("the job queue's tables: %w", err)
+		}
+		n += len(theirs.Versions)
+		return nil
 	})
 	return n, err
 }
 
 // Migrations lists every step and whether it was taken. It changes nothing.
 func (s *Store) Migrations(ctx context.Context) (out []Migration, err error) {
-	err = s.migrating(ctx, false, func(p *goose.Provider) error {
-		steps, err := p.Status(ctx)
-		for _, m := range steps {
+	err = s.migrating(func(p *goose.Provider, queue queueMigrator) error {
+		own, err := p.Status(ctx)
+		if err != nil {
+			return err
+		}
+		for _, m := range own {
 			out = append(out, Migration{m.Source.Path, m.State == goose.StateApplied, m.AppliedAt})
 		}
-		return err
+		theirs, err := queue.ExistingVersions(ctx)
+		if err != nil {
+			return err
+		}
+		applied := map[int]bool{}
+		for _, m := range theirs {
+			applied[m.Version] = true
+		}
+		for _, m := range queue.AllVersions() {
+			out = append(out, Migration{Name: fmt.Sprintf("river/%04d %s", m.Version, m.Name), Applied: applied[m.Version]})
+		}
+		return nil
 	})
 	return out, err
 }
 
-func (s *Store) migrating(ctx context.Context, exclusive bool, do func(*goose.Provider) error) error {
+// queueMigrator is River's for either database.
+type queueMigrator interface {
+	Migrate(context.Context, rivermigrate.Direction, *rivermigrate.MigrateOpts) (*rivermigrate.MigrateResult, error)
+	ExistingVersions(context.Context) ([]rivermigrate.Migration, error)
+	AllVersions() []rivermigrate.Migration
+}
+
+func newQueueMigrator[TTx any](d riverdriver.Driver[TTx]) (queueMigrator, error) {
+	return rivermigrate.New(d, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+}
+
+func (s *Store) migrating(do func(*goose.Provider, queueMigrator) error) error {
 	dir, kind := "sqlite", goose.DialectSQLite3
 	var db *sql.DB
+	var queue queueMigrator
 	var err error
-	lock := s.lockSQLite
 	if s.postgres {
-		dir, kind, lock = "postgres", goose.DialectPostgres, s.lockPostgres
+		dir, kind = "postgres", goose.DialectPostgres
 		db = stdlib.OpenDBFromPool(s.pool)
 		defer db.Close() // not the pool
-	} else if db, err = s.write.DB(); err != nil {
+		queue, err = newQueueMigrator(riverpgxv5.New(s.pool))
+	} else if db, err = s.write.DB(); err == nil {
+		queue, err = newQueueMigrator(riversqlite.New(db))
+	}
+	if err != nil {
 		return err
 	}
 	files, err := fs.Sub(migrations.Files, dir)
@@ -69,14 +119,7 @@ func (s *Store) migrating(ctx context.Context, exclusive bool, do func(*goose.Pr
 	if err != nil {
 		return err
 	}
-	if exclusive {
-		unlock, err := lock(ctx)
-		if err != nil {
-			return fmt.Errorf("waiting for another process that migrates: %w", err)
-		}
-		defer unlock()
-	}
-	return do(p)
+	return do(p, queue)
 }
 
 // lockPostgres polls: a process blocked inside pg_advisory_lock would hold a snapshot, for which a CREATE INDEX

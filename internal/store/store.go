@@ -26,7 +26,7 @@ import (
 type Config struct {
 	// URL is postgres://… or sqlite:PATH.
 	URL string
-	// Conns is the most connections to PostgreSQL; 0 means 20. One more is kept for batches.
+	// Conns is the most connections to PostgreSQL; 0 means 20. Besides there are one for batches and jobConns for jobs.
 	Conns int
 	// Durable refuses a PostgreSQL server that is configured to lose what it has acknowledged.
 	Durable bool
@@ -48,6 +48,7 @@ type Store struct {
 	write     *gorm.DB // SQLite: the one writing connection
 	pool      *pgxpool.Pool
 	batches   *pgxpool.Pool // one connection with plans of its own
+	jobs      *pgxpool.Pool // the queue's, which listens on one
 	file      string        // SQLite's
 	now       func() time.Time
 	log       *slog.Logger
@@ -99,6 +100,9 @@ func gormConfig(log *slog.Logger) *gorm.Config {
 	return &gorm.Config{Logger: statementLog(log), SkipDefaultTransaction: true, DisableAutomaticPing: true}
 }
 
+// jobConns is how many connections to PostgreSQL the job queue takes at most.
+const jobConns = 4
+
 // wholeTables are PostgreSQL's ways to read much at once.
 var wholeTables = []string{"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"}
 
@@ -112,6 +116,7 @@ func (s *Store) openPostgres(ctx context.Context, c Config) error {
 		pc.ConnConfig.ConnectTimeout = connectTimeout // one that hangs keeps its place in the pool
 	}
 	pc.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	jc := pc.Copy() // without what follows: it is about the store's own statements
 	pc.ConnConfig.Tracer = c.tracePostgres
 	// One generic plan for each statement, whatever it is run with, and by index whatever the statistics say: the tables
 	// may have been empty when it was made, and a conversation may be a thousand times as long as the next. A bitmap would
@@ -124,6 +129,11 @@ func (s *Store) openPostgres(ctx context.Context, c Config) error {
 		return err
 	}
 	s.stop = append(s.stop, s.pool.Close)
+	jc.MaxConns = jobConns
+	if s.jobs, err = pgxpool.NewWithConfig(ctx, jc); err != nil {
+		return err
+	}
+	s.stop = append(s.stop, s.jobs.Close)
 	bc := pc.Copy()
 	bc.MaxConns = 1
 	if s.batches, err = pgxpool.NewWithConfig(ctx, bc); err != nil {
@@ -132,7 +142,7 @@ func (s *Store) openPostgres(ctx context.Context, c Config) error {
 	s.stop = append(s.stop, s.batches.Close)
 	db := stdlib.OpenDBFromPool(s.pool)
 	s.stop = append(s.stop, func() { _ = db.Close() })
-	g, err := gorm.Open(postgres.New(postgres.Config{Conn: db}), gormConfig(c.Log))
+	g, err := gorm.Open(postgres.New(postgres.Config{Conn: pgPool{db}}), gormConfig(c.Log))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -23,10 +24,17 @@ func TestMigrateTogether(t *testing.T) {
 		if err != nil || len(steps) == 0 {
 			t.Fatal(steps, err)
 		}
+		queue := 0
 		for _, s := range steps {
 			if !s.Applied {
 				t.Errorf("%s was not applied", s.Name)
 			}
+			if strings.HasPrefix(s.Name, "river/") {
+				queue++
+			}
+		}
+		if queue == 0 {
+			t.Error("the job queue's steps are not told")
 		}
 	})
 }
