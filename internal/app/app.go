@@ -26,6 +26,7 @@ import (
 	"github.com/parley-chat/parley/internal/eventlog"
 	"github.com/parley-chat/parley/internal/feed"
 	"github.com/parley-chat/parley/internal/friend"
+	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/limit"
 	"github.com/parley-chat/parley/internal/message"
 	"github.com/parley-chat/parley/internal/obs"
@@ -34,6 +35,7 @@ import (
 	"github.com/parley-chat/parley/internal/token"
 	"github.com/parley-chat/parley/internal/transport/httpapi"
 	"github.com/parley-chat/parley/internal/user"
+	"github.com/parley-chat/parley/internal/worker"
 	"github.com/parley-chat/parley/schema"
 	"github.com/parley-chat/parley/web"
 )
@@ -49,6 +51,8 @@ type App struct {
 	events   *eventlog.Log
 	messages *message.Service
 	presence *presence.Service
+	jobs     *job.Client
+	worker   *worker.Worker
 	live     *liveSide
 	servers  []*http.Server
 	addrs    []net.Addr
@@ -104,6 +108,10 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	}
 
 	metrics := obs.NewMetrics()
+	if a.jobs, err = job.New(a.store); err != nil {
+		return nil, err
+	}
+	metrics.Register(a.openWorker(c)...)
 	revoked := token.NewRevoked(c.AccessTTL, time.Now)
 	users := user.New(a.store, tokens, revoked, user.Config{RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr})
 	friends := friend.New(a.store, friend.Config{})
@@ -169,10 +177,10 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	a.stop = append(a.stop, a.presence.Stop)
 	a.messages.Start()
 	a.stop = append(a.stop, a.messages.Stop)
-	trimming, endTrimming := context.WithCancel(context.Background())
-	var trimmed sync.WaitGroup
-	trimmed.Go(func() { trim(trimming, a.store, c.Retention, c.AccessTTL, log) })
-	a.stop = append(a.stop, func() { endTrimming(); trimmed.Wait() })
+	if err = a.worker.Start(); err != nil {
+		return nil, fmt.Errorf("start the jobs: %w", err)
+	}
+	a.stop = append(a.stop, a.worker.Stop)
 
 	if err = a.serve(ctx, c.Addr, handler); err != nil {
 		return nil, err
@@ -230,10 +238,12 @@ func (a *App) ready(ctx context.Context) error {
 }
 
 // Drain goes out of service without losing anything: readiness goes off, and everything is served on while balancers
-// notice. Then sockets are told to come back elsewhere (1012), and requests that run may finish, until ctx ends. Stop comes
-// after it.
+// notice. Then sockets are told to come back elsewhere (1012), and requests that run may finish, until ctx ends. Jobs that run
+// may finish, too, and no more are begun from the start. Stop comes after it.
 func (a *App) Drain(ctx context.Context) error {
 	a.draining.Store(true)
+	jobs := make(chan error, 1)
+	go func() { jobs <- a.worker.Drain(ctx) }()
 	noticed := time.NewTimer(a.cfg.DrainDelay)
 	defer noticed.Stop()
 	select {
@@ -251,7 +261,7 @@ func (a *App) Drain(ctx context.Context) error {
 	for _, s := range a.servers {
 		err = errors.Join(err, s.Shutdown(ctx))
 	}
-	return err
+	return errors.Join(err, <-jobs)
 }
 
 // Stop ends everything, the last started first. It may be called twice.

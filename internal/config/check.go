@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // MinSecret is the length that a secret must have, in bytes.
@@ -89,6 +90,11 @@ func (c *Config) check(cmd Command, named map[string]string) (errs []error) {
 	for _, p := range c.TrustedProxies {
 		if _, err := ParseNetwork(p); err != nil {
 			refuse("PARLEY_TRUSTED_PROXIES", quote(p)+" is not an address or network", "write something like 10.0.0.0/8 or 192.0.2.7")
+		}
+	}
+	for env, every := range map[string]time.Duration{"PARLEY_CHECK_EVERY": c.CheckEvery, "PARLEY_BACKUP_EVERY": c.BackupEvery} {
+		if every > 24*time.Hour || every > 0 && every < time.Minute {
+			refuse(env, every.String()+" is too long or too short", "write 0s, or something from 1m to 24h")
 		}
 	}
 	if c.AccessTTL > c.RefreshTTL {

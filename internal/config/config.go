@@ -20,7 +20,7 @@ type Config struct {
 	AdminAddr     string        `env:"PARLEY_ADMIN_ADDR" flag:"admin-addr" default:"127.0.0.1:9090" help:"loopback address of /metrics in production; in development it is served on the main address"`
 	DataDir       string        `env:"PARLEY_DATA" flag:"data" default:"data" help:"folder of the SQLite database and of the development secret"`
 	DatabaseURL   string        `env:"DATABASE_URL" flag:"database-url" secret:"true" help:"postgres://… ; empty: SQLite in parley.db of the data folder"`
-	DatabaseConns int           `env:"PARLEY_DATABASE_CONNS" flag:"database-conns" default:"20" min:"1" help:"most connections of this node to PostgreSQL, besides one for sends"`
+	DatabaseConns int           `env:"PARLEY_DATABASE_CONNS" flag:"database-conns" default:"20" min:"1" help:"most connections of this node to PostgreSQL, besides one for sends and up to four for the job queue"`
 	SQLiteSync    string        `env:"PARLEY_SQLITE_SYNC" flag:"sqlite-sync" default:"FULL" help:"FULL: what was acknowledged survives a power cut; NORMAL: survives a crash of the program, and is faster"`
 	Secret        string        `env:"PARLEY_SECRET" flag:"secret" secret:"true" help:"key that signs tokens, at least 32 bytes; in development it is made and kept in the data folder"`
 	LogPoll       time.Duration `env:"PARLEY_LOG_POLL" flag:"log-poll" default:"500ms" min:"10ms" help:"how often the database is asked for what no other node has told of"`
@@ -45,6 +45,15 @@ type Config struct {
 	Retention    time.Duration `env:"PARLEY_RETENTION" flag:"retention" default:"168h" min:"1m" help:"how long the log is kept for clients that were away"`
 	DrainDelay   time.Duration `env:"PARLEY_DRAIN_DELAY" flag:"drain-delay" default:"0s" min:"0s" help:"how long to serve on at shutdown after /readyz has turned 503, so that balancers notice before anybody is refused"`
 	DrainTimeout time.Duration `env:"PARLEY_DRAIN_TIMEOUT" flag:"drain-timeout" default:"30s" min:"0s" help:"how long running requests may take to finish at shutdown"`
+
+	MailWorkers        int           `env:"PARLEY_MAIL_WORKERS" flag:"mail-workers" default:"4" min:"1" help:"mails that this node sends at once"`
+	NotifyWorkers      int           `env:"PARLEY_NOTIFY_WORKERS" flag:"notify-workers" default:"8" min:"1" help:"jobs of notifications that this node runs at once"`
+	WebhookWorkers     int           `env:"PARLEY_WEBHOOK_WORKERS" flag:"webhook-workers" default:"16" min:"1" help:"webhooks that this node calls at once"`
+	MaintenanceWorkers int           `env:"PARLEY_MAINTENANCE_WORKERS" flag:"maintenance-workers" default:"2" min:"1" help:"maintenance jobs that this node runs at once"`
+	CheckEvery         time.Duration `env:"PARLEY_CHECK_EVERY" flag:"check-every" default:"24h" min:"0s" help:"how often the log and every counter are checked, on one of the nodes; 0s: never"`
+	BackupEvery        time.Duration `env:"PARLEY_BACKUP_EVERY" flag:"backup-every" default:"24h" min:"0s" help:"how often a SQLite database is copied; 0s: never"`
+	BackupDir          string        `env:"PARLEY_BACKUP_DIR" flag:"backup-dir" help:"folder of the copies; empty: backups in the data folder"`
+	BackupKeep         int           `env:"PARLEY_BACKUP_KEEP" flag:"backup-keep" default:"3" min:"1" help:"copies that are kept, the newest"`
 
 	AccessTTL       time.Duration `env:"PARLEY_ACCESS_TTL" flag:"access-ttl" default:"10m" min:"10s" help:"life of an access token"`
 	RefreshTTL      time.Duration `env:"PARLEY_REFRESH_TTL" flag:"refresh-ttl" default:"720h" min:"1m" help:"life of a session that is not refreshed"`

@@ -1,0 +1,173 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+
+	"github.com/parley-chat/parley/internal/job"
+	"github.com/parley-chat/parley/internal/store"
+)
+
+// MaintenanceConfig says what is kept, and how often it is looked after.
+type MaintenanceConfig struct {
+	Retention time.Duration // of the log
+	AccessTTL time.Duration // of access tokens
+	// CheckEvery is how often the log and every counter are checked; 0 is never.
+	CheckEvery time.Duration
+	// BackupEvery is how often SQLite's database is copied into BackupDir, in which the newest BackupKeep copies stay;
+	// 0 is never.
+	BackupEvery time.Duration
+	BackupDir   string
+	BackupKeep  int
+}
+
+const (
+	trimEvery = time.Minute
+	trimMax   = 10000 // rows in one transaction
+
+	longest = time.Hour // of a check or a backup
+)
+
+type trimArgs struct{}
+
+func (trimArgs) Kind() string            { return "trim" }
+func (trimArgs) InsertOpts() job.Options { return job.Options{Queue: job.Maintenance} }
+
+type checkArgs struct{}
+
+func (checkArgs) Kind() string            { return "check" }
+func (checkArgs) InsertOpts() job.Options { return job.Options{Queue: job.Maintenance} }
+
+type backupArgs struct{}
+
+func (backupArgs) Kind() string            { return "backup" }
+func (backupArgs) InsertOpts() job.Options { return job.Options{Queue: job.Maintenance} }
+
+// Maintain has the database looked after, and returns what shows it. What is past its time is deleted every minute.
+func (w *Worker) Maintain(s *store.Store, c MaintenanceConfig) []prometheus.Collector {
+	m := &maintenance{MaintenanceConfig: c, store: s, log: w.Log,
+		violated: prometheus.NewGauge(prometheus.GaugeOpts{Name: "parley_check_failed", Help: "1 while the last check on this node has found the log or a counter to be wrong."})}
+	Handle(w, 0, func(ctx context.Context, _ *job.Job[trimArgs]) error { return m.trim(ctx) })
+	w.Every(trimEvery, trimArgs{})
+	Handle(w, longest, func(ctx context.Context, _ *job.Job[checkArgs]) error { return m.check(ctx) })
+	if c.CheckEvery > 0 {
+		w.Every(c.CheckEvery, checkArgs{})
+	}
+	Handle(w, longest, func(ctx context.Context, j *job.Job[backupArgs]) error { return m.backup(ctx, j.CreatedAt) })
+	if c.BackupEvery > 0 && s.File() != "" {
+		w.Every(c.BackupEvery, backupArgs{})
+	}
+	return []prometheus.Collector{m.violated}
+}
+
+type maintenance struct {
+	MaintenanceConfig
+	store    *store.Store
+	log      *slog.Logger
+	violated prometheus.Gauge
+}
+
+// trim deletes what is past its time: events after the retention, and the sessions that ended before it (what the log still
+// tells of, and tokens that may still be about, need theirs), and limits for which nothing counts any more.
+func (m *maintenance) trim(ctx context.Context) error {
+	now := time.Now()
+	for _, piece := range []func() (int64, error){
+		func() (int64, error) { return m.store.Trim(ctx, now.Add(-m.Retention), trimMax) },
+		func() (int64, error) {
+			return m.store.TrimSessions(ctx, now.Add(-max(m.Retention, m.AccessTTL+trimEvery)), trimMax)
+		},
+		func() (int64, error) { return m.store.TrimLimits(ctx, trimMax) },
+	} {
+		for n := int64(trimMax); n == trimMax; { // a piece at a time, so that nobody waits long for the lock
+			var err error
+			if n, err = piece(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *maintenance) check(ctx context.Context) error {
+	err := m.store.Check(ctx)
+	var wrong *store.Violation
+	switch {
+	case errors.As(err, &wrong): // and stays so, however often it is tried
+		m.violated.Set(1)
+		m.log.ErrorContext(ctx, "what must always hold does not: keep the database as it is, and report this", "violation", err.Error())
+		return river.JobCancel(err)
+	case err == nil:
+		m.violated.Set(0)
+	}
+	return err
+}
+
+const (
+	backupPrefix = "parley-"
+	backupSuffix = ".db"
+)
+
+// backup copies the database into a file whose name sorts by time. A copy that is not complete has another name.
+func (m *maintenance) backup(ctx context.Context, at time.Time) error {
+	if err := os.MkdirAll(m.BackupDir, 0o700); err != nil {
+		return err
+	}
+	name := filepath.Join(m.BackupDir, backupPrefix+at.UTC().Format("20060102T150405Z")+backupSuffix)
+	partial := name + ".partial"
+	if err := os.RemoveAll(partial); err != nil { // of an attempt that was killed
+		return err
+	}
+	if err := m.store.Backup(ctx, partial); err != nil {
+		_ = os.Remove(partial)
+		return err
+	}
+	if err := syncFile(partial); err != nil {
+		return err
+	}
+	if err := os.Rename(partial, name); err != nil {
+		return err
+	}
+	m.log.InfoContext(ctx, "the database was backed up", "file", name)
+	return m.prune()
+}
+
+// syncFile waits until the disk has a file.
+func syncFile(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// prune deletes all copies but the newest.
+func (m *maintenance) prune() error {
+	entries, err := os.ReadDir(m.BackupDir)
+	if err != nil {
+		return err
+	}
+	var copies []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), backupPrefix) && strings.HasSuffix(e.Name(), backupSuffix) {
+			copies = append(copies, e.Name())
+		}
+	}
+	slices.Sort(copies)
+	for len(copies) > m.BackupKeep {
+		if err := os.Remove(filepath.Join(m.BackupDir, copies[0])); err != nil {
+			return err
+		}
+		copies = copies[1:]
+	}
+	return nil
+}

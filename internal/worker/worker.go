@@ -1,0 +1,188 @@
+// Package worker runs the jobs that package job inserts: on every node, so many of each queue at once.
+//
+// Whoever has work registers it with Handle, and with Every when it is due again and again, before Start. River's client
+// owns all goroutines. Of all nodes one is its leader, elected anew within 20 s, which inserts what is due and rescues the
+// jobs of nodes that are gone: those that have been running for longer than RescueAfter, looked for every 30 s.
+//
+// Drain lets the jobs that run finish. Stop cancels their contexts; a job that returns because of that is run by another
+// node at once, and it does not count as an attempt.
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/parley-chat/parley/internal/job"
+)
+
+// Config is how jobs are run.
+type Config struct {
+	// Concurrency is how many jobs of each queue this node runs at once. Queues that are not named are left to others.
+	Concurrency map[string]int
+	// Timeout is how long an attempt may take unless its handler says otherwise; 0 means a minute.
+	Timeout time.Duration
+	// RescueAfter is how long after its start a job of a node that is gone is run elsewhere; 0 means half a minute after
+	// Timeout. Jobs with a longer timeout of their own wait for that.
+	RescueAfter time.Duration
+	Log         *slog.Logger
+}
+
+// Worker runs jobs.
+type Worker struct {
+	Config
+	jobs     *job.Client
+	handlers *river.Workers
+	periodic []*river.PeriodicJob
+	failures *prometheus.CounterVec
+	mu       sync.Mutex // guards what follows
+	runner   job.Runner // nil while it does not run
+}
+
+// New makes a worker that has nothing to do yet.
+func New(jobs *job.Client, c Config) *Worker {
+	if c.Timeout == 0 {
+		c.Timeout = time.Minute
+	}
+	if c.RescueAfter == 0 {
+		c.RescueAfter = c.Timeout + 30*time.Second
+	}
+	return &Worker{Config: c, jobs: jobs, handlers: river.NewWorkers(), failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "parley_job_failures_total", Help: "Attempts of jobs that failed on this node.",
+	}, []string{"kind"})}
+}
+
+// Handle says what jobs with these arguments do, and how long an attempt may take (0: Config.Timeout). An error is logged,
+// and the job is tried again; river.JobCancel gives it up, river.JobSnooze puts it off.
+func Handle[T job.Args](w *Worker, timeout time.Duration, do func(context.Context, *job.Job[T]) error) {
+	river.AddWorker(w.handlers, handler[T]{timeout: timeout, do: do})
+}
+
+type handler[T job.Args] struct {
+	river.WorkerDefaults[T]
+	timeout time.Duration
+	do      func(context.Context, *job.Job[T]) error
+}
+
+func (h handler[T]) Work(ctx context.Context, j *job.Job[T]) error { return h.do(ctx, j) }
+func (h handler[T]) Timeout(*job.Job[T]) time.Duration             { return h.timeout }
+
+// Every has a job inserted once in each period, whatever the number of nodes and however often they start: a period begins
+// at a multiple of its length since year 1 (a day's at midnight UTC), and one that began while no node ran is made up for,
+// unless it is over. The period is no longer than a day, for which River remembers what was done.
+func (w *Worker) Every(period time.Duration, args job.Args) {
+	opts := &job.Options{MaxAttempts: attemptsWithin(period), UniqueOpts: job.Unique{ByArgs: true, ByPeriod: period}}
+	w.periodic = append(w.periodic, river.NewPeriodicJob(schedule(period), func() (river.JobArgs, *river.InsertOpts) { return args, opts },
+		&river.PeriodicJobOpts{RunOnStart: true}))
+}
+
+type schedule time.Duration
+
+// Next is the beginning of the next period.
+func (s schedule) Next(t time.Time) time.Time {
+	return t.UTC().Truncate(time.Duration(s)).Add(time.Duration(s))
+}
+
+// attemptsWithin is how often a job may be tried before the next period's takes its place.
+func attemptsWithin(period time.Duration) int {
+	n, delay := 1, time.Duration(0)
+	for ; n < job.MaxAttempts; n++ {
+		if delay += time.Duration(n*n*n*n) * time.Second; delay > period {
+			break
+		}
+	}
+	return n
+}
+
+// Start begins to run jobs.
+func (w *Worker) Start() error {
+	queues := map[string]river.QueueConfig{}
+	for q, n := range w.Concurrency {
+		queues[q] = river.QueueConfig{MaxWorkers: n}
+	}
+	r, err := w.jobs.Runner(&river.Config{
+		Queues: queues, Workers: w.handlers, PeriodicJobs: w.periodic,
+		JobTimeout: w.Timeout, RescueStuckJobsAfter: w.RescueAfter,
+		ErrorHandler: failures{w}, Logger: slog.New(onlyWarnings{w.Log.Handler()}),
+	})
+	if err != nil {
+		return err
+	}
+	if err = r.Start(context.Background()); err == nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.runner = r
+	}
+	return err
+}
+
+// Drain begins no more jobs and waits for those that run, until ctx ends. Stop comes after it.
+func (w *Worker) Drain(ctx context.Context) error {
+	w.mu.Lock()
+	r := w.runner
+	w.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	if err := r.Stop(ctx); err != nil {
+		return errors.Join(errors.New("jobs are still running; they are run elsewhere"), err)
+	}
+	return nil
+}
+
+// stopTimeout is how long jobs may take to notice that their context is cancelled.
+const stopTimeout = 5 * time.Second
+
+// Stop cancels the jobs that run. It may be called twice, and without Start.
+func (w *Worker) Stop() {
+	w.mu.Lock()
+	r := w.runner
+	w.runner = nil
+	w.mu.Unlock()
+	if r == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := r.StopAndCancel(ctx); err != nil {
+		w.Log.Error("jobs do not stop; they are run again after a while", "error", err)
+	}
+}
+
+// failures logs and counts what went wrong.
+type failures struct{ *Worker }
+
+func (f failures) failed(ctx context.Context, message string, j *rivertype.JobRow, attrs ...any) *river.ErrorHandlerResult {
+	f.failures.WithLabelValues(j.Kind).Inc()
+	f.Log.ErrorContext(ctx, message, append([]any{"kind", j.Kind, "id", j.ID, "queue", j.Queue, "attempt", j.Attempt, "last", j.Attempt >= j.MaxAttempts}, attrs...)...)
+	return nil
+}
+
+// HandleError is called by River.
+func (f failures) HandleError(ctx context.Context, j *rivertype.JobRow, err error) *river.ErrorHandlerResult {
+	return f.failed(ctx, "a job failed", j, "error", err)
+}
+
+// HandlePanic is called by River.
+func (f failures) HandlePanic(ctx context.Context, j *rivertype.JobRow, v any, trace string) *river.ErrorHandlerResult {
+	return f.failed(ctx, "a job panicked", j, "error", v, "stack", trace)
+}
+
+// onlyWarnings leaves out what River tells of every start and of every failure, which is logged here.
+type onlyWarnings struct{ slog.Handler }
+
+func (h onlyWarnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+}
+func (h onlyWarnings) WithAttrs(a []slog.Attr) slog.Handler {
+	return onlyWarnings{h.Handler.WithAttrs(a)}
+}
+func (h onlyWarnings) WithGroup(name string) slog.Handler {
+	return onlyWarnings{h.Handler.WithGroup(name)}
+}

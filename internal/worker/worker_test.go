@@ -1,0 +1,374 @@
+package worker_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river"
+	"go.uber.org/goleak"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/job"
+	"github.com/parley-chat/parley/internal/store"
+	"github.com/parley-chat/parley/internal/testkit"
+	"github.com/parley-chat/parley/internal/worker"
+)
+
+// victim names the database that a process works on until it is killed.
+const victim = "PARLEY_TEST_VICTIM"
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(victim); url != "" {
+		work(url)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+type task struct {
+	Name string `json:"name"`
+}
+
+func (task) Kind() string            { return "task" }
+func (task) InsertOpts() job.Options { return job.Options{Queue: job.Notify} }
+
+// output is a log that tests read.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// mustMake makes a node that is not started.
+func mustMake(tb testing.TB, s *store.Store, o *output) (*worker.Worker, *job.Client) {
+	tb.Helper()
+	c, err := job.New(s)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	w := worker.New(c, worker.Config{
+		Concurrency: map[string]int{job.Notify: 4, job.Maintenance: 2}, Timeout: 2 * time.Second, RescueAfter: 3 * time.Second,
+		Log: slog.New(slog.NewTextHandler(o, nil)),
+	})
+	return w, c
+}
+
+// mustStart makes and starts a node that does do with every task.
+func mustStart(tb testing.TB, s *store.Store, do func(context.Context, *job.Job[task]) error) (*worker.Worker, *job.Client, *output) {
+	tb.Helper()
+	o := &output{}
+	w, c := mustMake(tb, s, o)
+	worker.Handle(w, 0, do)
+	mustRun(tb, w)
+	return w, c, o
+}
+
+func mustRun(tb testing.TB, w *worker.Worker) {
+	tb.Helper()
+	if err := w.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(w.Stop)
+}
+
+func mustInsert(tb testing.TB, s *store.Store, c *job.Client, name string, opts *job.Options) {
+	tb.Helper()
+	_, err := s.Write(context.Background(), chat.ID{}, func(tx *store.Tx) error { return c.Insert(tb.Context(), tx, task{name}, opts) })
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+const patience = time.Minute
+
+func receive[T any](tb testing.TB, c <-chan T) (v T) {
+	tb.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(patience):
+		tb.Fatal("nothing came")
+	}
+	return v
+}
+
+func eventually(tb testing.TB, what func() error) {
+	tb.Helper()
+	limit := time.Now().Add(patience)
+	for err := what(); err != nil; err = what() {
+		if time.Now().After(limit) {
+			tb.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// What fails is logged with its cause and tried again; what fails for the last time stays as failed.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	testkit.Stores(t, func(t *testing.T, s *store.Store) {
+		done := make(chan int, 10)
+		_, c, log := mustStart(t, s, func(_ context.Context, j *job.Job[task]) error {
+			switch {
+			case j.Args.Name == "hopeless":
+				return errors.New("no mail server")
+			case j.Args.Name == "panics":
+				panic("out of cheese")
+			case j.Attempt == 1:
+				return errors.New("not yet")
+			}
+			done <- j.Attempt
+			return nil
+		})
+		mustInsert(t, s, c, "second time lucky", nil)
+		mustInsert(t, s, c, "hopeless", &job.Options{MaxAttempts: 1})
+		mustInsert(t, s, c, "panics", &job.Options{MaxAttempts: 1})
+		if n := receive(t, done); n != 2 {
+			t.Errorf("done at attempt %d", n)
+		}
+		eventually(t, func() error {
+			stats, err := s.JobStats(t.Context())
+			if err != nil || len(stats) != 1 || stats[0].Queue != job.Notify || stats[0].State != "discarded" || stats[0].Count != 2 {
+				return fmt.Errorf("%+v %w", stats, err)
+			}
+			return nil
+		})
+		for _, want := range []string{"not yet", "no mail server", "out of cheese", "worker_test.go", "last=true", "last=false", "kind=task"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log does not say %q:\n%s", want, log)
+			}
+		}
+		if n := strings.Count(log.String(), `msg="a job `); n != 3 {
+			t.Errorf("%d lines for three failures:\n%s", n, log)
+		}
+	})
+}
+
+// A node that is drained finishes what it has begun. One that is stopped gives it to another, as if it had not begun.
+func TestDrainAndStop(t *testing.T) {
+	t.Parallel()
+	testkit.Stores(t, func(t *testing.T, s *store.Store) {
+		started, finish, finished := make(chan string, 10), make(chan struct{}), make(chan int, 10)
+		do := func(ctx context.Context, j *job.Job[task]) error {
+			started <- j.Args.Name
+			select {
+			case <-finish:
+				finished <- j.Attempt
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		one, c, log := mustStart(t, s, do)
+		mustInsert(t, s, c, "first", nil)
+		receive(t, started)
+		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := one.Drain(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("drained while a job was running: %v", err)
+		}
+		mustInsert(t, s, c, "second", nil) // nobody takes it
+		one.Stop()
+		one.Stop()
+		if got := len(finished); got != 0 {
+			t.Fatal("a job that was cancelled has finished")
+		}
+
+		two, _, _ := mustStart(t, s, do)
+		names := receive(t, started) + receive(t, started)
+		if names != "firstsecond" && names != "secondfirst" {
+			t.Errorf("%s were started again", names)
+		}
+		drained := make(chan error)
+		go func() { drained <- two.Drain(t.Context()) }()
+		close(finish)
+		if err := receive(t, drained); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if n := receive(t, finished); n != 1 {
+				t.Errorf("being stopped counted as attempt: %d", n)
+			}
+		}
+		if log.String() != "" && strings.Contains(log.String(), "failed") {
+			t.Errorf("being stopped was logged as a failure:\n%s", log)
+		}
+	})
+}
+
+// work runs jobs that never end.
+func work(url string) {
+	s, err := store.Open(context.Background(), store.Config{URL: url, Conns: 2, Unsynced: true})
+	if err != nil {
+		panic(err)
+	}
+	c, err := job.New(s)
+	if err != nil {
+		panic(err)
+	}
+	w := worker.New(c, worker.Config{Concurrency: map[string]int{job.Notify: 1}, Log: slog.New(slog.DiscardHandler)})
+	worker.Handle(w, 0, func(context.Context, *job.Job[task]) error {
+		fmt.Println("running")
+		select {}
+	})
+	if err := w.Start(); err != nil {
+		panic(err)
+	}
+	select {}
+}
+
+// The jobs of a process that was killed are run by another one.
+func TestRescue(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		s := testkit.MustOpenStore(t, url)
+		c, err := job.New(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustInsert(t, s, c, "the one", nil)
+		p := exec.CommandContext(t.Context(), os.Args[0])
+		p.Env = append(os.Environ(), victim+"="+url)
+		p.Stderr = os.Stderr
+		out, err := p.StdoutPipe()
+		if err == nil {
+			err = p.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(out).ReadString('\n')
+		if err != nil || line != "running\n" {
+			t.Error(line, err)
+		}
+		if err := p.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = p.Wait()
+
+		killed, done := time.Now(), make(chan int, 10)
+		mustStart(t, s, func(_ context.Context, j *job.Job[task]) error { done <- j.Attempt; return nil })
+		if n := receive(t, done); n != 2 {
+			t.Errorf("rescued at attempt %d", n)
+		}
+		t.Logf("rescued after %v", time.Since(killed))
+	})
+}
+
+// What is due is done once in each period, whatever the number of nodes and however often they start.
+func TestEveryIsOnceAcrossNodes(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		const period = 2 * time.Second
+		var mu sync.Mutex
+		done := map[time.Time]int{}
+		node := func() *worker.Worker {
+			w, _ := mustMake(t, testkit.MustOpenStore(t, url), &output{})
+			worker.Handle(w, 0, func(_ context.Context, j *job.Job[task]) error {
+				mu.Lock()
+				defer mu.Unlock()
+				done[j.ScheduledAt.UTC().Truncate(period)]++
+				return nil
+			})
+			w.Every(period, task{"due"})
+			mustRun(t, w)
+			return w
+		}
+		periods := func(n int) {
+			t.Helper()
+			eventually(t, func() error {
+				mu.Lock()
+				defer mu.Unlock()
+				if len(done) < n {
+					return fmt.Errorf("%d periods so far", len(done))
+				}
+				return nil
+			})
+		}
+		one := node()
+		periods(1)
+		node()
+		periods(3)
+		one.Stop() // and with it the leader
+		node()
+		periods(5)
+		mu.Lock()
+		defer mu.Unlock()
+		for p, n := range done {
+			if n != 1 {
+				t.Errorf("done %d times in the period of %v", n, p)
+			}
+		}
+	})
+}
+
+// Of a burst each job is run once, at most so many at a time.
+func TestConcurrency(t *testing.T) {
+	t.Parallel()
+	testkit.Stores(t, func(t *testing.T, s *store.Store) {
+		var running, most atomic.Int64
+		done := make(chan string, 100)
+		_, c, _ := mustStart(t, s, func(_ context.Context, j *job.Job[task]) error {
+			n := running.Add(1)
+			defer running.Add(-1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			done <- j.Args.Name
+			return nil
+		})
+		for i := range 20 {
+			mustInsert(t, s, c, fmt.Sprint(i), nil)
+		}
+		seen := map[string]int{}
+		for range 20 {
+			seen[receive(t, done)]++
+		}
+		if len(seen) != 20 || most.Load() > 4 {
+			t.Errorf("%v, %d at a time", seen, most.Load())
+		}
+	})
+}
+
+// A handler may put a job off or give it up.
+func TestGiveUp(t *testing.T) {
+	t.Parallel()
+	testkit.Stores(t, func(t *testing.T, s *store.Store) {
+		tried := make(chan int, 10)
+		_, c, log := mustStart(t, s, func(_ context.Context, j *job.Job[task]) error {
+			tried <- j.Attempt
+			return river.JobCancel(errors.New("the account is gone"))
+		})
+		mustInsert(t, s, c, "in vain", nil)
+		receive(t, tried)
+		eventually(t, func() error {
+			if stats, err := s.JobStats(t.Context()); err != nil || len(stats) != 0 {
+				return fmt.Errorf("%+v %w", stats, err)
+			}
+			return nil
+		})
+		if log.String() != "" {
+			t.Errorf("logged as a failure:\n%s", log)
+		}
+	})
+}
