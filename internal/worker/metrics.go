@@ -21,7 +21,7 @@ func (w *Worker) Metrics(s *store.Store) []prometheus.Collector {
 	}
 	return []prometheus.Collector{w.failures, &queueMetrics{
 		stats: s.JobStats, now: time.Now,
-		jobs: labels("parley_jobs", "Jobs by queue and state, on all nodes together: waiting (due), scheduled (for later), running, retrying (failed, and for later), failed (given up).",
+		jobs: labels("parley_jobs", "Jobs by queue and state, on all nodes together: waiting, scheduled (for later), running, retrying (failed, and for later), failed (given up).",
 			"queue", "state"),
 		oldest: labels("parley_jobs_oldest_seconds", "How long the oldest job that is due has been waiting.", "queue"),
 	}}
@@ -59,8 +59,8 @@ func (m *queueMetrics) Collect(c chan<- prometheus.Metric) {
 	}
 	for _, s := range stats {
 		jobs[key{s.Queue, states[s.State]}] = float64(s.Count)
-		if s.State == "available" {
-			oldest[s.Queue] = max(0, s.Oldest.Seconds())
+		if s.State != "running" && s.State != "discarded" {
+			oldest[s.Queue] = max(oldest[s.Queue], s.Oldest.Seconds()) // negative until it is due
 		}
 	}
 	for k, v := range jobs {
