@@ -162,7 +162,7 @@ func (r refusal) Error() string { return "refused to dial " + r.address }
 
 func (g *Guard) control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
-	if err != nil || !g.allowsAddress(to.Addr()) || !g.allowsPort(to.Port()) {
+	if err != nil || !g.allowsAddress(to.Addr()) {
 		return refusal{address}
 	}
 	return nil
