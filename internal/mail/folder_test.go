@@ -44,15 +44,15 @@ func TestFolderKeepsTheNewest(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	for i := range 20 {
-		all.Go(func() {
-			msg := message(mail.Export{})
-			msg.Key, msg.At = fmt.Sprint(i), at.Add(time.Duration(i)*time.Second)
-			for range 2 { // a duplicate takes no place
+		msg := message(mail.Export{})
+		msg.Key, msg.At = fmt.Sprint(i), at.Add(time.Duration(i)*time.Second)
+		for range 5 { // a duplicate takes no place
+			all.Go(func() {
 				if err := m.Send(t.Context(), msg); err != nil {
 					t.Error(err)
 				}
-			}
-		})
+			})
+		}
 	}
 	all.Wait()
 	entries, err := os.ReadDir(folder)

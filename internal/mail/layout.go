@@ -112,7 +112,7 @@ func clean(s string, most int) string {
 	const joiner, nonJoiner = '\u200d', '\u200c' // of emoji, and of scripts that need them
 	s = strings.Map(func(r rune) rune {
 		switch {
-		case unicode.IsSpace(r), unicode.Is(unicode.Z, r), unicode.IsControl(r):
+		case unicode.IsControl(r):
 			return ' '
 		case r == unicode.ReplacementChar, unicode.Is(unicode.C, r) && r != joiner && r != nonJoiner:
 			return -1

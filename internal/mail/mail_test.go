@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"html"
 	"io"
 	"log/slog"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	netmail "net/mail"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +146,8 @@ func sendOne(t *testing.T, change func(*mail.Config), msg mail.Message) arrived 
 	return all[0]
 }
 
+var tags = regexp.MustCompile(`<[^>]*>`)
+
 func TestEveryKind(t *testing.T) {
 	t.Parallel()
 	contents := kinds("Eve", "Picnic", "Who brings the bread?", "Firefox on Linux")
@@ -176,6 +180,13 @@ func TestEveryKind(t *testing.T) {
 			}
 			if !strings.Contains(got.text, ":\n"+want.link+"\n") || !strings.Contains(got.html, `href="`+want.link+`"`) {
 				t.Errorf("no link %s in\n%s\n%s", want.link, got.text, got.html)
+			}
+			words := html.UnescapeString(tags.ReplaceAllString(got.html, ""))
+			for line := range strings.SplitSeq(got.text[:strings.Index(got.text, "\n-- \n")], "\n") {
+				n := strings.Count(words, strings.TrimSuffix(line, ":"))
+				if kind != "digest" && (n == 0 || n > 1 && len(line) > 40) {
+					t.Errorf("%d times in HTML: %s", n, line)
+				}
 			}
 			for _, part := range want.both {
 				if !strings.Contains(got.text, part) || !strings.Contains(got.html, part) {
@@ -250,11 +261,12 @@ func TestNamesThatLookLikeLinks(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"Eve": "Eve", "J. R. Smith": "J. R. Smith", "Ça va 👩‍👩‍👧": "Ça va 👩‍👩‍👧", "": "eve",
-		"visit evil.example":  "eve",
-		"www.evil":            "eve",
-		"http://192.0.2.1":    "eve",
-		"evil。example":        "eve",
-		"support@example.org": "eve",
+		"Eve\r\n\u00a0of\u2028old": "Eve of old",
+		"visit evil.example":       "eve",
+		"www.evil":                 "eve",
+		"http://192.0.2.1":         "eve",
+		"evil。example":             "eve",
+		"support@example.org":      "eve",
 	} {
 		if got := sendOne(t, nil, message(mail.FriendRequest{From: chat.User{Username: "eve", DisplayName: name}})); got.subject != want+" wants to be your friend" {
 			t.Errorf("%q: %q", name, got.subject)

@@ -144,9 +144,9 @@ func (s *server) signIn(c *smtp.Client) error {
 	_, offered := c.Extension("AUTH")
 	switch mechanisms := strings.Fields(strings.ToUpper(offered)); {
 	case slices.Contains(mechanisms, "PLAIN"):
-		return c.Auth(smtp.PlainAuth("", user, password, s.host, s.plain))
+		return c.Auth(smtp.PlainAuth("", user, password, s.host, false))
 	case slices.Contains(mechanisms, "LOGIN"):
-		return c.Auth(smtp.LoginAuth(user, password, s.host, s.plain))
+		return c.Auth(smtp.LoginAuth(user, password, s.host, false))
 	}
 	return fmt.Errorf("it offers %q, and we know PLAIN and LOGIN", offered)
 }

@@ -35,6 +35,8 @@ type smtpd struct {
 	// at is what to do at a stage instead: hello, auth, mail, rcpt or data.
 	at map[string]func(*smtp.Conn) error
 
+	gone chan struct{} // gets something for each connection that ended after an attempt to sign in
+
 	mu       sync.Mutex
 	got      []envelope
 	attempts int // to sign in
@@ -56,7 +58,7 @@ type options struct {
 
 func serve(t *testing.T, o options) *smtpd {
 	t.Helper()
-	d := &smtpd{at: o.at, mechanism: o.mechanism}
+	d := &smtpd{at: o.at, mechanism: o.mechanism, gone: make(chan struct{}, 10)}
 	s := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		if err := d.stage(c, "hello"); err != nil {
 			return nil, err
@@ -102,13 +104,21 @@ func (d *smtpd) mails() []envelope {
 }
 
 type session struct {
-	d *smtpd
-	c *smtp.Conn
-	e envelope
+	d     *smtpd
+	c     *smtp.Conn
+	e     envelope
+	tried bool // to sign in
 }
 
-func (s *session) Reset()        {}
-func (s *session) Logout() error { return nil }
+func (s *session) Reset() {}
+
+// Logout is also called when TLS begins, before anybody has signed in.
+func (s *session) Logout() error {
+	if s.tried {
+		s.d.gone <- struct{}{}
+	}
+	return nil
+}
 
 func (s *session) AuthMechanisms() []string {
 	if s.d.mechanism == "" {
@@ -120,6 +130,7 @@ func (s *session) AuthMechanisms() []string {
 func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	s.d.mu.Lock()
 	s.d.attempts++
+	s.tried = true
 	s.d.mu.Unlock()
 	check := func(user, secret string) error {
 		if err := s.d.stage(s.c, "auth"); err != nil {
@@ -304,6 +315,13 @@ func TestRefusals(t *testing.T) {
 		}
 		if len(d.mails()) != 0 {
 			t.Errorf("%s %d: taken", tt.stage, tt.code)
+		}
+		if tt.stage != "hello" {
+			select {
+			case <-d.gone:
+			case <-time.After(10 * time.Second):
+				t.Errorf("%s %d: the connection stays open", tt.stage, tt.code)
+			}
 		}
 	}
 }
