@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -80,6 +81,12 @@ func (c *Config) check(cmd Command, named map[string]string) (errs []error) {
 		}
 		c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	}
+	if _, err := mail.ParseAddress(c.MailFrom); err != nil {
+		refuse("PARLEY_MAIL_FROM", quote(c.MailFrom)+" is not an address", "write something like Parley <parley@example.org>")
+	}
+	if c.SMTPURL != "" {
+		c.checkMail(cmd, refuse)
+	}
 	for i, o := range c.Origins {
 		o = strings.ToLower(strings.TrimSpace(o))
 		if u, err := url.Parse(o); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || o != u.Scheme+"://"+u.Host {
@@ -110,6 +117,24 @@ func (c *Config) check(cmd Command, named map[string]string) (errs []error) {
 		refuse("PARLEY_SECRET", "looks like a sample that others know too", secretHint)
 	}
 	return errs
+}
+
+func (c *Config) checkMail(cmd Command, refuse func(env, problem, hint string)) {
+	u, err := url.Parse(c.SMTPURL)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" || u.RawQuery != "" && (u.RawQuery != "tls=off" || u.Scheme == "smtps"):
+		refuse("SMTP_URL", "is not the address of a mail server", "write smtp://user:password@host:587 or smtps://user:password@host:465, with special characters as %40")
+	case u.RawQuery != "" && u.User != nil && u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback():
+		refuse("SMTP_URL", "shows the password to everybody on the way", "leave tls=off away, or the user and password")
+	}
+	if c.Production() && cmd.Name == "serve" {
+		if c.MailFrom == defaultMailFrom {
+			refuse("PARLEY_MAIL_FROM", "is missing, and mail servers take no mail from nowhere", "write something like Parley <parley@example.org>")
+		}
+		if c.PublicURL == "" {
+			refuse("PARLEY_PUBLIC_URL", "is missing, and links in mails begin with it", "write something like https://chat.example.org")
+		}
+	}
 }
 
 // ParseNetwork reads an address or a network.

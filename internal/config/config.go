@@ -2,6 +2,7 @@
 package config
 
 import (
+	"path/filepath"
 	"time"
 )
 
@@ -34,6 +35,10 @@ type Config struct {
 	Cluster   string `env:"PARLEY_CLUSTER" flag:"cluster" default:"parley" help:"name of this installation on NATS: nodes with the same one belong together"`
 	// EventsStream has a reserved value, EventsOff; see Events.
 	EventsStream string `env:"PARLEY_EVENTS_STREAM" flag:"events-stream" help:"stream of NATS JetStream that every event also goes to, for other services, and that is made if need be; off: none; empty: PARLEY_EVENTS, followed by _ and the cluster's name if that is not parley"`
+
+	SMTPURL  string `env:"SMTP_URL" flag:"smtp-url" secret:"true" help:"server that mail leaves by: smtp://user:password@host:587, where TLS begins with STARTTLS, or smtps://user:password@host:465; smtp://host:25?tls=off does without TLS; empty: mail goes to files"`
+	MailFrom string `env:"PARLEY_MAIL_FROM" flag:"mail-from" default:"Parley <parley@localhost>" help:"sender of mail; mails call this place by its name"`
+	MailDir  string `env:"PARLEY_MAIL_DIR" flag:"mail-dir" help:"folder of the newest mails where there is no SMTP_URL; empty: mail in the data folder"`
 
 	Origins        []string `env:"PARLEY_ORIGINS" flag:"origins" help:"web origins, separated by commas, that may call the API with cookies and open sockets, such as https://app.example.org; the server's own is always allowed, and localhost in development"`
 	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" flag:"trusted-proxies" help:"addresses or networks, separated by commas, of the proxies whose X-Forwarded-For is believed"`
@@ -97,6 +102,17 @@ func (c Config) Events() (stream, subject string) {
 
 // defaultCluster is the default of Cluster.
 const defaultCluster = "parley"
+
+// MailFolder is where mails go without a server.
+func (c Config) MailFolder() string {
+	if c.MailDir == "" {
+		return filepath.Join(c.DataDir, "mail")
+	}
+	return c.MailDir
+}
+
+// defaultMailFrom is the default of MailFrom. No server but one on this machine takes it.
+const defaultMailFrom = "Parley <parley@localhost>"
 
 // Production says whether real people's data is at stake.
 func (c Config) Production() bool { return c.Env == Production }

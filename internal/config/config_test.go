@@ -70,6 +70,29 @@ func TestNATS(t *testing.T) {
 	}
 }
 
+func TestMail(t *testing.T) {
+	t.Parallel()
+	_, c, err := config.Parse([]string{"--data=d"}, nil)
+	if err != nil || c.SMTPURL != "" || c.MailFolder() != filepath.Join("d", "mail") {
+		t.Errorf("%+v %v", c, err)
+	}
+	if _, c, err = config.Parse([]string{"--mail-dir=m"}, nil); err != nil || c.MailFolder() != "m" {
+		t.Errorf("%+v %v", c, err)
+	}
+	for _, url := range []string{"smtp://h", "smtp://u%40h:p@h:587", "smtps://u:p@h", "smtp://h:25?tls=off", "smtp://u:p@127.0.0.1:25?tls=off", "smtp://u:p@localhost?tls=off"} {
+		if _, _, err := config.Parse(nil, []string{"SMTP_URL=" + url}); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	production := []string{"PARLEY_ENV=production", "PARLEY_SECRET=" + key, "SMTP_URL=smtp://h"}
+	if _, _, err := config.Parse([]string{"--mail-from=Chat <c@example.org>", "--public-url=https://chat.example.org"}, production); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := config.Parse([]string{"check"}, production); err != nil {
+		t.Errorf("only a server sends mail: %v", err)
+	}
+}
+
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]config.Command{
@@ -140,6 +163,14 @@ func TestRefusals(t *testing.T) {
 		{"a name that is taken", "--cluster=events", nil, []string{"--cluster", "another"}},
 		{"a stream that is a subject", "--events-stream=parley.events", nil, []string{"--events-stream", "letters"}},
 		{"a public address that is none", "--public-url=chat.example.org", nil, []string{"--public-url", "https://chat.example.org"}},
+		{"a sender that is none", "", []string{"PARLEY_MAIL_FROM=Parley"}, []string{"PARLEY_MAIL_FROM", "not an address", "Parley <parley@example.org>"}},
+		{"a mail server that is none", "", []string{"SMTP_URL=https://u:topsecret@h"}, []string{"SMTP_URL", "smtp://user:password@host:587"}},
+		{"a mail server without a host", "--smtp-url=smtp://u:topsecret@", nil, []string{"--smtp-url", "smtp://"}},
+		{"a mail server's bad URL", "", []string{"SMTP_URL=smtp://u:topsecret@h:p"}, []string{"SMTP_URL", "%40"}},
+		{"a mail server with other options", "", []string{"SMTP_URL=smtp://h?tls=of"}, []string{"SMTP_URL", "smtp://"}},
+		{"TLS that is off and on", "", []string{"SMTP_URL=smtps://h?tls=off"}, []string{"SMTP_URL", "smtps://"}},
+		{"a password without TLS", "", []string{"SMTP_URL=smtp://u:topsecret@h?tls=off"}, []string{"SMTP_URL", "everybody on the way"}},
+		{"mail in production", "--smtp-url=smtp://h", production, []string{"PARLEY_MAIL_FROM", "PARLEY_PUBLIC_URL"}},
 		{"an origin with a path", "--origins=https://a.example.org/x", nil, []string{"--origins", "scheme, host and port"}},
 		{"any origin", "--origins=*", nil, []string{"--origins", "scheme, host and port"}},
 		{"a proxy that is none", "--trusted-proxies=lb", nil, []string{"--trusted-proxies", "10.0.0.0/8"}},
