@@ -189,8 +189,11 @@ func (g *Guard) Do(req *http.Request) (*http.Response, error) {
 		}
 		return nil, explain(req.URL.Hostname(), err)
 	}
-	// Read to its end, the body lets go of the connection; otherwise closing it closes that.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, g.c.MaxBody))
+	var body []byte
+	if resp.StatusCode != http.StatusSwitchingProtocols { // then the body is the bare connection, which no deadline ends
+		// Read to its end, the body lets go of the connection; otherwise closing it closes that.
+		body, _ = io.ReadAll(io.LimitReader(resp.Body, g.c.MaxBody))
+	}
 	_ = resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	if text := resp.Header.Get("Retry-After"); text != "" {

@@ -391,6 +391,14 @@ func TestBodies(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", path, len(body), err)
 		}
 	}
+	// What says that it is another protocol now would be read for ever.
+	other := mustListen(t, func(c net.Conn) {
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		drain(c)
+	})
+	if resp, err := get(t, g, http.MethodPost, "http://"+other); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Error(resp, err)
+	}
 	huge := mustListen(t, func(c net.Conn) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n")
 		for err := error(nil); err == nil; {
