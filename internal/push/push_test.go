@@ -222,7 +222,7 @@ func TestDelivery(t *testing.T) {
 		got <- arrived{r.Header, body}
 		w.WriteHeader(http.StatusCreated)
 	})
-	salts := map[string]bool{}
+	salts, keys := map[string]bool{}, map[string]bool{}
 	for _, length := range []int{0, 1, 1022, 1023, 1024, 3992, push.MaxBody} {
 		b := mustBrowser(t)
 		text := bytes.Repeat([]byte("x"), length)
@@ -241,7 +241,7 @@ func TestDelivery(t *testing.T) {
 		if _, _, err := mustBrowser(t).open(a.body); err == nil {
 			t.Error("another browser reads it")
 		}
-		salts[string(a.body[:86])] = true
+		salts[string(a.body[:16])], keys[string(a.body[21:86])] = true, true
 		for name, want := range map[string]string{
 			"Content-Encoding": "aes128gcm", "Content-Type": "application/octet-stream", "Ttl": "90", "Urgency": "high", "Topic": "cnv_1",
 		} {
@@ -260,7 +260,7 @@ func TestDelivery(t *testing.T) {
 			t.Error(claims)
 		}
 	}
-	if len(salts) != 7 {
+	if len(salts) != 7 || len(keys) != 7 {
 		t.Error("a salt or a key is used twice")
 	}
 	b := mustBrowser(t)

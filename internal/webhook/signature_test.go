@@ -91,6 +91,7 @@ func TestVerify(t *testing.T) {
 		"another secret":       {headers(v.id, v.timestamp, v.signature), v.body, now, []webhook.Secret{other}, false},
 		"no secret":            {headers(v.id, v.timestamp, v.signature), v.body, now, nil, false},
 		"another scheme":       {headers(v.id, v.timestamp, "v2"+v.signature[2:]), v.body, now, []webhook.Secret{secret}, false},
+		"no scheme":            {headers(v.id, v.timestamp, v.signature[3:]), v.body, now, []webhook.Secret{secret}, false},
 		"half a signature":     {headers(v.id, v.timestamp, v.signature[:20]), v.body, now, []webhook.Secret{secret}, false},
 		"an empty signature":   {headers(v.id, v.timestamp, "v1,"), v.body, now, []webhook.Secret{secret}, false},
 		"no signature":         {headers(v.id, v.timestamp, ""), v.body, now, []webhook.Secret{secret}, false},
