@@ -316,7 +316,7 @@ func drain(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 // Each part of a request has a time of its own; the causes tell which one it was.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
-	const timeout = 1500 * time.Millisecond
+	const timeout = 3 * time.Second
 	g := mustGuard(t, outbound.Config{Allow: self, PlainHTTP: true, Timeout: timeout})
 	silent := mustListen(t, drain)
 	slow := mustListen(t, func(c net.Conn) {
@@ -381,7 +381,7 @@ func TestBodies(t *testing.T) {
 			}
 		}
 	})
-	g := mustGuard(t, outbound.Config{Allow: self, PlainHTTP: true, Timeout: time.Second, MaxBody: most})
+	g := mustGuard(t, outbound.Config{Allow: self, PlainHTTP: true, Timeout: 3 * time.Second, MaxBody: most})
 	for path, want := range map[string]int{"/endless": most, "/slow": 1000} {
 		resp, err := get(t, g, http.MethodPost, s.URL+path)
 		if err != nil {

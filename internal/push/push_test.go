@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -317,9 +318,14 @@ func TestUnanswered(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
 	for endpoint, want := range map[string]push.Outcome{
-		"https://127.0.0.1:1024": {Verdict: push.Retry, Reason: "127.0.0.1 could not be reached"},
-		"https://10.0.0.1/sub":   {Verdict: push.Failed, Reason: "10.0.0.1 is not a public address"},
+		"https://" + l.Addr().String(): {Verdict: push.Retry, Reason: "127.0.0.1 could not be reached"},
+		"https://10.0.0.1/sub":         {Verdict: push.Failed, Reason: "10.0.0.1 is not a public address"},
 	} {
 		if o, err := sender.Send(t.Context(), mustBrowser(t).subscribe(t, endpoint), push.Message{}); o != want || err != nil {
 			t.Errorf("%s: %+v, %v", endpoint, o, err)
