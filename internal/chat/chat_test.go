@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -173,5 +175,24 @@ func TestClosedEventsTellNothing(t *testing.T) {
 	}
 	if c.Title != "t" || e.Rows.Conversation != &c {
 		t.Error("a shared event was changed")
+	}
+}
+
+// TestLogEvents reads the constants, so that none is forgotten.
+func TestLogEvents(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("event.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, _, _ := strings.Cut(string(source), "// LogEvents are")
+	found := regexp.MustCompile(`EventType = "([A-Z_]+)"`).FindAllStringSubmatch(log, -1)
+	if len(found) != len(chat.LogEvents) || len(found) == 0 {
+		t.Errorf("%d events, %d in LogEvents", len(found), len(chat.LogEvents))
+	}
+	for _, f := range found {
+		if !slices.Contains(chat.LogEvents, chat.EventType(f[1])) {
+			t.Errorf("%s is not in LogEvents", f[1])
+		}
 	}
 }

@@ -30,6 +30,13 @@ const (
 	ReceiptUpdated         EventType = "RECEIPT_UPDATED"          // conversation; Subject is the reader, Seq how far
 )
 
+// LogEvents are all events of the log.
+var LogEvents = []EventType{
+	FriendRequestSent, FriendRequestAccepted, FriendRequestRejected, FriendRequestCancelled, FriendshipMade, FriendshipEnded, UserBlocked, UserUnblocked,
+	ProfileChanged, SessionStarted, SessionEnded, ConversationCreated, ConversationUpdated, ConversationDeleted, MemberAdded, MemberRemoved, MemberLeft,
+	MemberRoleChanged, MessageAdded, ReceiptUpdated,
+}
+
 // What subscriptions deliver besides: never in the log.
 const (
 	CaughtUp EventType = "CAUGHT_UP" // the replay is over; Position says up to where

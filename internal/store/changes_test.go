@@ -43,6 +43,7 @@ func changes() map[string]change {
 		"UpdateProfile":   {make: func(tx *store.Tx) error { return tx.UpdateProfile(chat.User{ID: me}) }},
 		"SetPasswordHash": {make: func(tx *store.Tx) error { return tx.SetPasswordHash(me, "-") }},
 		"Suspend":         {make: func(tx *store.Tx) error { return tx.Suspend(other) }},
+		"SetAdmin":        {make: func(tx *store.Tx) error { return tx.SetAdmin(other, true) }},
 		"Restore":         {make: func(tx *store.Tx) error { return tx.Restore(other) }},
 
 		"PendingRequest":       {make: func(tx *store.Tx) error { return absent(tx.PendingRequest(a, b)) }},

@@ -147,6 +147,7 @@ func readings() map[string]reading {
 
 		"Credentials":   read(func(ctx ctx, s st) (store.Credentials, error) { return s.Credentials(ctx, "user7") }),
 		"CredentialsOf": read(func(ctx ctx, s st) (store.Credentials, error) { return s.CredentialsOf(ctx, me) }),
+		"IsAdmin":       read(func(ctx ctx, s st) (bool, error) { return s.IsAdmin(ctx, me) }),
 		"SearchUsers": paged(func(ctx ctx, s st, p chat.Page) (chat.List[chat.User], error) {
 			return s.SearchUsers(ctx, "user 11", p)
 		}).sorting("those whose display name begins so, by username"),
@@ -155,7 +156,7 @@ func readings() map[string]reading {
 }
 
 // writing are the methods that take a context and do not read, or not for a user.
-var writing = []string{"Backup", "Check", "Commit", "JobStats", "Migrate", "Migrations", "NewEpoch", "Ping", "SetLastSeen", "TakeLimit", "Trim", "TrimLimits", "TrimSessions", "Write"}
+var writing = []string{"Backup", "Check", "Commit", "Follow", "JobStats", "Migrate", "Migrations", "NewEpoch", "Ping", "SetLastSeen", "TakeLimit", "Trim", "TrimLimits", "TrimSessions", "Write"}
 
 func TestReadingsAreAllThere(t *testing.T) {
 	t.Parallel()

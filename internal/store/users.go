@@ -139,6 +139,18 @@ func (tx *Tx) Restore(user chat.ID) error {
 	return err
 }
 
+// SetAdmin says whether a user is an administrator.
+func (tx *Tx) SetAdmin(user chat.ID, admin bool) error {
+	_, err := tx.exec("UPDATE users SET admin = ? WHERE id = ?", admin, id(user))
+	return err
+}
+
+// IsAdmin says whether a user is an administrator. Who does not exist is none.
+func (r reader) IsAdmin(ctx context.Context, user chat.ID) (bool, error) {
+	l, err := list(r.db.WithContext(ctx), value[bool], "SELECT admin FROM users WHERE id = ?", id(user))
+	return len(l) > 0 && l[0], translate(err)
+}
+
 // SetLastSeen notes when users were last connected; an earlier time than the known one changes nothing. It is no event.
 func (s *Store) SetLastSeen(ctx context.Context, users []chat.ID, at time.Time) error {
 	t := s.at(Micros(at))

@@ -54,7 +54,8 @@ func (backupArgs) InsertOpts() job.Options { return job.Options{Queue: job.Maint
 
 // Maintain has the database looked after, and returns what shows it. What is past its time is deleted every minute.
 func (w *Worker) Maintain(s *store.Store, c MaintenanceConfig) []prometheus.Collector {
-	m := &maintenance{MaintenanceConfig: c, store: s, log: w.Log,
+	w.store = s
+	m := &maintenance{MaintenanceConfig: c, store: s, log: w.Log, catchUp: w.catchUp,
 		violated: prometheus.NewGauge(prometheus.GaugeOpts{Name: "parley_check_failed", Help: "1 while the last check on this node has found the log or a counter to be wrong."})}
 	Handle(w, 0, func(ctx context.Context, _ *job.Job[trimArgs]) error { return m.trim(ctx) })
 	w.Every(trimEvery, trimArgs{})
@@ -73,12 +74,16 @@ type maintenance struct {
 	MaintenanceConfig
 	store    *store.Store
 	log      *slog.Logger
+	catchUp  func(context.Context) error
 	violated prometheus.Gauge
 }
 
 // trim deletes what is past its time: events after the retention, and the sessions that ended before it (what the log still
 // tells of, and tokens that may still be about, need theirs), and limits for which nothing counts any more.
 func (m *maintenance) trim(ctx context.Context) error {
+	if err := m.catchUp(ctx); err != nil { // what is deleted tells nothing any more
+		return err
+	}
 	now := time.Now()
 	for _, piece := range []func() (int64, error){
 		func() (int64, error) { return m.store.Trim(ctx, now.Add(-m.Retention), trimMax) },

@@ -19,7 +19,9 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/job"
+	"github.com/parley-chat/parley/internal/store"
 )
 
 // Config is how jobs are run.
@@ -41,8 +43,15 @@ type Worker struct {
 	handlers *river.Workers
 	periodic []*river.PeriodicJob
 	failures *prometheus.CounterVec
-	mu       sync.Mutex // guards what follows
-	runner   job.Runner // nil while it does not run
+
+	store   *store.Store // of Listen
+	derived []chat.EventType
+	derive  []derivation
+	grown   chan struct{} // never closed
+
+	mu           sync.Mutex // guards what follows
+	runner       job.Runner // nil while it does not run
+	endFollowing func()
 }
 
 // New makes a worker that has nothing to do yet.
@@ -53,7 +62,7 @@ func New(jobs *job.Client, c Config) *Worker {
 	if c.RescueAfter == 0 {
 		c.RescueAfter = c.Timeout + 30*time.Second
 	}
-	return &Worker{Config: c, jobs: jobs, handlers: river.NewWorkers(), failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+	return &Worker{Config: c, jobs: jobs, handlers: river.NewWorkers(), grown: make(chan struct{}, 1), failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "parley_job_failures_total", Help: "Attempts of jobs that failed on this node.",
 	}, []string{"kind"})}
 }
@@ -114,12 +123,19 @@ func (w *Worker) Start() error {
 	if err != nil {
 		return err
 	}
-	if err = r.Start(context.Background()); err == nil {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.runner = r
+	if err = r.Start(context.Background()); err != nil {
+		return err
 	}
-	return err
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.runner, w.endFollowing = r, func() {}
+	if len(w.derived) > 0 {
+		ctx, cancel := context.WithCancel(context.Background())
+		var following sync.WaitGroup
+		following.Go(func() { w.follow(ctx) })
+		w.endFollowing = func() { cancel(); following.Wait() }
+	}
+	return nil
 }
 
 // Drain begins no more jobs and waits for those that run, until ctx ends. Stop comes after it.
@@ -142,12 +158,13 @@ const stopTimeout = 5 * time.Second
 // Stop cancels the jobs that run. It may be called twice, and without Start.
 func (w *Worker) Stop() {
 	w.mu.Lock()
-	r := w.runner
+	r, end := w.runner, w.endFollowing
 	w.runner = nil
 	w.mu.Unlock()
 	if r == nil {
 		return
 	}
+	end()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	if err := r.StopAndCancel(ctx); err != nil {
@@ -174,12 +191,26 @@ func (f failures) HandlePanic(ctx context.Context, j *rivertype.JobRow, v any, t
 	return f.failed(ctx, "a job panicked", j, "error", v, "stack", trace)
 }
 
-// onlyWarnings leaves out what River tells of every start and of every failure, which is logged here.
+// onlyWarnings leaves out what River tells of every start, of every failure, which is logged here, and of what it was doing
+// when it was stopped.
 type onlyWarnings struct{ slog.Handler }
 
 func (h onlyWarnings) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
 }
+
+func (h onlyWarnings) Handle(ctx context.Context, r slog.Record) error {
+	stopped := false
+	r.Attrs(func(a slog.Attr) bool {
+		stopped = a.Value.String() == context.Canceled.Error()
+		return !stopped
+	})
+	if stopped {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
 func (h onlyWarnings) WithAttrs(a []slog.Attr) slog.Handler {
 	return onlyWarnings{h.Handler.WithAttrs(a)}
 }

@@ -1,0 +1,172 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/job"
+	"github.com/parley-chat/parley/internal/store"
+)
+
+// Listeners says what follows from events. An event is named by its type, or by a pattern in which * stands for anything:
+// FRIEND_REQUEST_*. All of them are registered before the first change, and before Start.
+type Listeners struct {
+	worker *Worker
+	store  *store.Store
+	errs   []error
+}
+
+// Listen begins to register listeners.
+func (w *Worker) Listen(s *store.Store) *Listeners {
+	w.store = s
+	return &Listeners{worker: w, store: s}
+}
+
+// On has a listener run in the transaction of the event: if it fails, the change does not happen.
+func (l *Listeners) On(pattern string, listener store.Listener) {
+	for _, t := range l.match(pattern) {
+		if store.IsBatched(t) {
+			l.errs = append(l.errs, fmt.Errorf("listener of %s: %s is committed by batches, in which nothing else runs; use Later", pattern, t))
+			continue
+		}
+		l.store.On(t, listener)
+	}
+}
+
+// Later has a job made of the event, exactly one if and only if the change happens: in its transaction or, for messages and
+// receipts, which are committed by batches, as soon as a node has read them from the log. derive returns nil when there is
+// nothing to do; the InsertOpts of what it returns are those of the job. It sees an event once for each topic, and is no
+// place for anything that takes time or can fail.
+func (l *Listeners) Later(pattern string, derive func(*chat.Event) job.Args) {
+	for _, t := range l.match(pattern) {
+		if store.IsBatched(t) {
+			l.worker.derived = append(l.worker.derived, t)
+			l.worker.derive = append(l.worker.derive, derivation{t, derive})
+			continue
+		}
+		l.store.On(t, func(ctx context.Context, tx *store.Tx, e *chat.Event) error {
+			return l.worker.insert(ctx, tx, derive(e))
+		})
+	}
+}
+
+// Err says what cannot be listened to.
+func (l *Listeners) Err() error { return errors.Join(l.errs...) }
+
+func (l *Listeners) match(pattern string) (types []chat.EventType) {
+	for _, t := range chat.LogEvents {
+		if ok, err := path.Match(pattern, string(t)); ok && err == nil {
+			types = append(types, t)
+		}
+	}
+	if types == nil {
+		l.errs = append(l.errs, fmt.Errorf("listener of %q: there is no such event", pattern))
+	}
+	return types
+}
+
+type derivation struct {
+	of     chat.EventType
+	derive func(*chat.Event) job.Args
+}
+
+func (w *Worker) insert(ctx context.Context, tx *store.Tx, args job.Args) error {
+	if args == nil {
+		return nil
+	}
+	return w.jobs.Insert(ctx, tx, args, nil)
+}
+
+// Applied tells of events that were committed. It does not block.
+func (w *Worker) Applied(events []*chat.Event) {
+	if len(w.derived) > 0 && slices.ContainsFunc(events, func(e *chat.Event) bool { return slices.Contains(w.derived, e.Type) }) {
+		select {
+		case w.grown <- struct{}{}:
+		default:
+		}
+	}
+}
+
+const (
+	followMax    = 1000                   // events in one transaction
+	followPause  = 100 * time.Millisecond // between transactions: what comes meanwhile is one more
+	followAgain  = time.Second            // after an error, or when another node is at it
+	followAnyway = time.Minute            // for what nobody told of
+)
+
+// follow makes jobs of what the log tells, until ctx ends.
+func (w *Worker) follow(ctx context.Context) {
+	for wait := time.Duration(0); ; {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-w.grown:
+			timer.Stop()
+			if !sleep(ctx, followPause) {
+				return
+			}
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		behind, err := w.followOnce(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			w.Log.Warn("no jobs can be made of messages for now; trying again", "error", err)
+			wait = followAgain
+		case behind < 0:
+			wait = followAgain
+		case behind > 0:
+			wait = 0
+		default:
+			wait = followAnyway
+		}
+	}
+}
+
+func (w *Worker) followOnce(ctx context.Context) (behind int64, err error) {
+	return w.store.Follow(ctx, w.derived, followMax, func(tx *store.Tx, events []*chat.Event) error {
+		for _, e := range events {
+			for _, d := range w.derive {
+				if d.of == e.Type {
+					if err := w.insert(ctx, tx, d.derive(e)); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// catchUp follows the log to its end, before that is trimmed.
+func (w *Worker) catchUp(ctx context.Context) error {
+	for {
+		behind, err := w.followOnce(ctx)
+		if err != nil || behind == 0 {
+			return err
+		}
+		if behind < 0 && !sleep(ctx, followPause) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// sleep waits, and says whether ctx lasted.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,163 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/job"
+	"github.com/parley-chat/parley/internal/store"
+	"github.com/parley-chat/parley/internal/testkit"
+	"github.com/parley-chat/parley/internal/worker"
+)
+
+func TestPatterns(t *testing.T) {
+	t.Parallel()
+	s := testkit.MustOpenStore(t, testkit.SQLiteURL(t))
+	none := func(*chat.Event) job.Args { return nil }
+	for pattern, want := range map[string]string{
+		"FRIEND_REQUEST_*": "",
+		"*_ADDED":          "",
+		"MESSAGE_EATEN":    `listener of "MESSAGE_EATEN": there is no such event`,
+		"message_added":    `listener of "message_added": there is no such event`,
+		"[":                `listener of "[": there is no such event`,
+	} {
+		w, _ := mustMake(t, s, &output{})
+		l := w.Listen(s)
+		l.Later(pattern, none)
+		if err := l.Err(); err == nil && want != "" || err != nil && err.Error() != want {
+			t.Errorf("%s: %v, want %q", pattern, err, want)
+		}
+	}
+	w, _ := mustMake(t, s, &output{})
+	l := w.Listen(s)
+	l.On("*", func(context.Context, *store.Tx, *chat.Event) error { return nil })
+	if l.Err() == nil {
+		t.Error("a listener that would never be called was accepted")
+	}
+}
+
+// What follows later is a job if the change happens, and nothing if it does not.
+func TestLater(t *testing.T) {
+	t.Parallel()
+	testkit.Stores(t, func(t *testing.T, s *store.Store) {
+		w, _ := mustMake(t, s, &output{})
+		done := make(chan string, 100)
+		worker.Handle(w, 0, func(_ context.Context, j *job.Job[task]) error { done <- j.Args.Name; return nil })
+		l := w.Listen(s)
+		l.Later("FRIEND_REQUEST_*", func(e *chat.Event) job.Args {
+			if e.Topic.ID == e.Actor {
+				return nil // has done it
+			}
+			return task{string(e.Type)}
+		})
+		boom := errors.New("boom")
+		l.On("FRIEND_REQUEST_REJECTED", func(context.Context, *store.Tx, *chat.Event) error { return boom })
+		if err := l.Err(); err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, w)
+		actor, other := chat.NewID(chat.KindUser), chat.NewID(chat.KindUser)
+		for _, e := range []chat.EventType{chat.FriendRequestSent, chat.FriendRequestRejected, chat.FriendshipMade, chat.FriendRequestCancelled} {
+			_, err := s.Write(t.Context(), actor, func(tx *store.Tx) error {
+				tx.Emit(chat.Event{Type: e}, chat.UserTopic(actor), chat.UserTopic(other))
+				return nil
+			})
+			if e == chat.FriendRequestRejected && !errors.Is(err, boom) || e != chat.FriendRequestRejected && err != nil {
+				t.Fatal(e, err)
+			}
+		}
+		seen := map[string]int{}
+		for range 2 {
+			seen[receive(t, done)]++
+		}
+		if err := w.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if len(done) > 0 || seen["FRIEND_REQUEST_SENT"] != 1 || seen["FRIEND_REQUEST_CANCELLED"] != 1 {
+			t.Error(seen, len(done))
+		}
+	})
+}
+
+// Of what the log tells, each event leads to exactly one job, whatever fails and however many nodes follow it.
+func TestFollowIsOnceAcrossNodes(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		const events, senders = 100, 3
+		var mu sync.Mutex
+		done := map[string]int{}
+		node := func() (*worker.Worker, *store.Store) {
+			s := testkit.MustOpenStore(t, url)
+			w, _ := mustMake(t, s, &output{})
+			worker.Handle(w, 0, func(_ context.Context, j *job.Job[task]) error {
+				mu.Lock()
+				defer mu.Unlock()
+				done[j.Args.Name]++
+				return nil
+			})
+			l := w.Listen(s)
+			l.Later("MESSAGE_ADDED", func(e *chat.Event) job.Args { return task{fmt.Sprint(e.Position)} })
+			if err := l.Err(); err != nil {
+				t.Fatal(err)
+			}
+			s.AfterCommit(w.Applied)
+			return w, s
+		}
+		one, s1 := node()
+		two, s2 := node()
+		mustRun(t, two)
+		mustRun(t, one)
+		emit := func(s *store.Store) error {
+			_, err := s.Write(t.Context(), chat.ID{}, func(tx *store.Tx) error {
+				room := chat.ConversationTopic(chat.NewID(chat.KindConversation))
+				tx.Emit(chat.Event{Type: chat.ConversationUpdated}, room)
+				tx.Emit(chat.Event{Type: chat.MessageAdded}, room)
+				return nil
+			})
+			return err
+		}
+		boom := errors.New("boom")
+		var wg sync.WaitGroup
+		for i := range senders {
+			wg.Go(func() {
+				for n := range events {
+					if err := emit([]*store.Store{s1, s2}[i%2]); err != nil {
+						t.Error(err)
+					}
+					if n%10 == 0 { // somebody who takes events and fails
+						_, err := s1.Follow(t.Context(), []chat.EventType{chat.MessageAdded}, 10, func(*store.Tx, []*chat.Event) error { return boom })
+						if err != nil && !errors.Is(err, boom) {
+							t.Error(err)
+						}
+					}
+					if i == 0 && n == events/2 {
+						one.Stop()
+					}
+				}
+			})
+		}
+		wg.Wait()
+		eventually(t, func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			if len(done) != events*senders {
+				return fmt.Errorf("%d jobs of %d events", len(done), events*senders)
+			}
+			return nil
+		})
+		if err := two.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for name, n := range done {
+			if n != 1 {
+				t.Errorf("%d jobs of the event at %s", n, name)
+			}
+		}
+	})
+}
