@@ -119,7 +119,9 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	feeds := feed.New(a.store)
 	sends := limit.NewSends(limit.Config{N: c.SendsPerSecond, Per: time.Second})
 	a.messages = message.New(a.store, message.Config{MaxBody: c.MaxMessageChars, Limit: sends})
-	listen(a.store, friends, conversations)
+	if err = a.listen(friends, conversations); err != nil {
+		return nil, err
+	}
 
 	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Feed: feeds,
 		Applied: func() chat.Position { return a.events.Applied() }}
@@ -128,6 +130,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		revoked.Apply(events)
 		sends.Applied(events)
 		a.presence.Applied(events)
+		a.worker.Applied(events)
 		a.live.hub.Apply(events)
 	}})
 	a.store.AfterCommit(a.events.Ring)
@@ -144,7 +147,12 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	if err != nil {
 		return nil, err
 	}
+	queues, err := a.queuesPage()
+	if err != nil {
+		return nil, err
+	}
 	handler, err := httpapi.New(httpapi.Config{
+		Admin: map[string]http.Handler{queuesPath + "/": queues}, IsAdmin: users.IsAdmin,
 		Settings: c, Schema: es, SDL: schema.SDL(), Log: log, Metrics: metrics,
 		Authenticate: users.Authenticate, Ready: a.ready, Present: graph.PresentError(log), Recover: graph.Recover(log),
 		Transports: []graphql.Transport{a.live.ws, a.live.sse}, Extensions: []graphql.HandlerExtension{graph.Context{Resolver: r}}, GraphiQL: page,

@@ -39,6 +39,8 @@ func Run(args, environ []string, stdout, stderr io.Writer) int {
 		err = migrate(ctx, c, log, cmd.Sub, stdout)
 	case "suspend", "restore":
 		err = suspend(ctx, c, log, cmd, stdout)
+	case "admin", "revoke-admin":
+		err = admin(ctx, c, log, cmd, stdout)
 	case "new-epoch":
 		err = newEpoch(ctx, c, log, stdout)
 	case "check":
@@ -147,6 +149,21 @@ func suspend(ctx context.Context, c config.Config, log *slog.Logger, cmd config.
 	ended, err := users.Suspend(ctx, cmd.Sub)
 	if err == nil {
 		fmt.Fprintf(stdout, "%s is suspended; sessions ended: %d\n", cmd.Sub, ended)
+	}
+	return err
+}
+
+// admin makes an administrator of a user, or takes it away. Servers that run ask the database.
+func admin(ctx context.Context, c config.Config, log *slog.Logger, cmd config.Command, stdout io.Writer) error {
+	s, err := OpenStore(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	is := cmd.Name == "admin"
+	if err = user.New(s, nil, token.NewRevoked(c.AccessTTL, nil), user.Config{}).SetAdmin(ctx, cmd.Sub, is); err == nil {
+		state := map[bool]string{true: "is an administrator", false: "is no administrator"}[is]
+		fmt.Fprintln(stdout, cmd.Sub, state)
 	}
 	return err
 }

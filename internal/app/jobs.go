@@ -1,9 +1,11 @@
 package app
 
 import (
+	"net/http"
 	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"riverqueue.com/riverui"
 
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/job"
@@ -24,4 +26,17 @@ func (a *App) openWorker(c config.Config) []prometheus.Collector {
 		BackupEvery: c.BackupEvery, BackupDir: backups, BackupKeep: c.BackupKeep,
 	})
 	return append(a.worker.Metrics(a.store), maintenance...)
+}
+
+// queuesPath is where administrators see the queues.
+const queuesPath = "/admin/jobs"
+
+// queuesPage is River's. It is not started: then it would count all jobs every ten seconds, for nobody.
+func (a *App) queuesPage() (http.Handler, error) {
+	postgres, sqlite := a.jobs.River()
+	endpoints := riverui.NewEndpoints(sqlite, nil)
+	if postgres != nil {
+		endpoints = riverui.NewEndpoints(postgres, nil)
+	}
+	return riverui.NewHandler(&riverui.HandlerOpts{Endpoints: endpoints, Prefix: queuesPath, JobListHideArgsByDefault: true, Logger: a.log})
 }

@@ -1,15 +1,16 @@
 package app
 
 import (
-	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/conversation"
 	"github.com/parley-chat/parley/internal/friend"
-	"github.com/parley-chat/parley/internal/store"
 )
 
-// listen says which event leads to what, inside the transaction of its cause: the whole of it is on this page.
-func listen(s *store.Store, friends *friend.Service, conversations *conversation.Service) {
-	s.On(chat.FriendRequestAccepted, friends.OnAccepted)        // → FRIENDSHIP_MADE
-	s.On(chat.FriendshipMade, conversations.OnFriendshipMade)   // → CONVERSATION_CREATED, or _UPDATED: it may speak again
-	s.On(chat.FriendshipEnded, conversations.OnFriendshipEnded) // → CONVERSATION_UPDATED: it is silent
+// listen says which event leads to what: the whole of it is on this page. What is On an event happens in its transaction;
+// what is done Later is a job (openWorker says what that does), which is there if and only if the event is.
+func (a *App) listen(friends *friend.Service, conversations *conversation.Service) error {
+	l := a.worker.Listen(a.store)
+	l.On("FRIEND_REQUEST_ACCEPTED", friends.OnAccepted)       // → FRIENDSHIP_MADE
+	l.On("FRIENDSHIP_MADE", conversations.OnFriendshipMade)   // → CONVERSATION_CREATED, or _UPDATED: it may speak again
+	l.On("FRIENDSHIP_ENDED", conversations.OnFriendshipEnded) // → CONVERSATION_UPDATED: it is silent
+	return l.Err()
 }

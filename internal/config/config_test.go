@@ -108,6 +108,7 @@ func TestCommands(t *testing.T) {
 		"-h":                      {Name: "help"},
 		"migrate --help":          {Name: "help"},
 		"suspend --help":          {Name: "help"},
+		"revoke-admin ada":        {Name: "revoke-admin", Sub: "ada"},
 		"suspend ada --data x":    {Name: "suspend", Sub: "ada"},
 		"restore ada":             {Name: "restore", Sub: "ada"},
 		"migrate up":              {Name: "migrate", Sub: "up"},

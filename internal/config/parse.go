@@ -16,8 +16,8 @@ import (
 
 // Command is what the program was asked to do.
 type Command struct {
-	Name string // serve, migrate, suspend, restore, new-epoch, demo, check, version or help
-	Sub  string // of migrate: up or status; of suspend and restore: the username
+	Name string // serve, migrate, suspend, restore, admin, revoke-admin, new-epoch, demo, check, version or help
+	Sub  string // of migrate: up or status; of suspend, restore, admin and revoke-admin: the username
 }
 
 // Error is a setting, flag or command that was refused.
@@ -98,7 +98,7 @@ func command(args []string) (Command, []string, error) {
 	switch cmd.Name {
 	case "serve", "new-epoch", "demo", "check", "version", "help":
 		return cmd, args, nil
-	case "migrate", "suspend", "restore":
+	case "migrate", "suspend", "restore", "admin", "revoke-admin":
 		missing := &Error{cmd.Name, "who is missing", "say " + cmd.Name + " and the username"}
 		whole := len(args) > 0 && !strings.HasPrefix(args[0], "-")
 		if cmd.Name == "migrate" {
@@ -114,7 +114,7 @@ func command(args []string) (Command, []string, error) {
 		}
 		return cmd, nil, missing
 	}
-	return cmd, nil, &Error{strconv.Quote(cmd.Name), "there is no such command", "say serve, migrate up, migrate status, suspend, restore, new-epoch, demo, check or version"}
+	return cmd, nil, &Error{strconv.Quote(cmd.Name), "there is no such command", "say serve, migrate up, migrate status, suspend, restore, admin, revoke-admin, new-epoch, demo, check or version"}
 }
 
 func refused(err error, settings []setting, named, values map[string]string) (errs []error) {
@@ -228,6 +228,7 @@ func Help(w io.Writer) {
   parley migrate status   list the migrations
   parley suspend <user>   end all sessions of a user and let none begin; works while servers run
   parley restore <user>   let a suspended user sign in again
+  parley admin <user>     let a user open /admin/jobs/; parley revoke-admin <user> undoes it
   parley new-epoch        refuse all cursors of before: after the database was restored from a backup, while no server runs
   parley demo             play a conversation on a temporary database and check what everybody sees
   parley check            verify the log and every counter of the database; exit 1 at the first violation

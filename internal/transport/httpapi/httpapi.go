@@ -17,11 +17,12 @@ import (
 	"github.com/rs/cors"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/obs"
 )
 
-// Config is what New needs. Everything is required but Transports, Extensions and GraphiQL.
+// Config is what New needs. Everything is required but Transports, Extensions, GraphiQL and, without pages, Admin and IsAdmin.
 type Config struct {
 	Settings config.Config
 	Schema   graphql.ExecutableSchema
@@ -37,6 +38,8 @@ type Config struct {
 	Transports []graphql.Transport        // sockets and streams; asked before POST and GET
 	Extensions []graphql.HandlerExtension // run after the limits, in this order
 	GraphiQL   http.Handler               // at the root, if the settings want it
+	Admin      map[string]http.Handler    // pages below /admin/, by path, for whom IsAdmin admits
+	IsAdmin    func(context.Context, chat.ID) (bool, error)
 }
 
 func (c Config) validate() error {
@@ -81,6 +84,9 @@ func New(c Config) (http.Handler, error) {
 	auth := authenticator{c.Authenticate, origins, proxies}
 	handle("/graphql", "/graphql", crossOrigin.Handler(auth.wrap(compress(c.graphql()))))
 	handle("GET /schema.graphql", "/schema.graphql", crossOrigin.Handler(compress(text(c.SDL))))
+	for path, page := range c.Admin {
+		handle(path, path, c.admins(page))
+	}
 	health(mux, c.Ready)
 	if !c.Settings.Production() {
 		mux.Handle("GET /metrics", c.Metrics.Handler())

@@ -175,6 +175,11 @@ func (a answer) send(status int, resp *graphql.Response) {
 	for _, c := range token.CarrierFrom(a.r.Context()).Cookies() {
 		c.Secure = a.secure
 		http.SetCookie(a.w, c)
+		if c.Name == token.AccessCookie { // for the operators' pages, which never see the refresh token
+			c := *c
+			c.Path = adminPath
+			http.SetCookie(a.w, &c)
+		}
 	}
 	body, err := encode(resp)
 	if err != nil {
