@@ -78,6 +78,7 @@ func open(db DB, config *river.Config) (c *Client, err error) {
 	if pool, lite := db.Native(); pool != nil {
 		c.postgres, err = river.NewClient(riverpgxv5.New(pool), config)
 	} else {
+		config.PollOnly = true // SQLite tells nobody of anything, and River would ask it twenty times a second
 		c.sqlite, err = river.NewClient(riversqlite.New(lite), config)
 	}
 	return c, err

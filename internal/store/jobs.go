@@ -32,7 +32,7 @@ func (s *Store) JobStats(ctx context.Context) ([]JobStat, error) {
 // File is the path of the SQLite database; empty for PostgreSQL.
 func (s *Store) File() string { return s.file }
 
-// Backup writes a copy of the SQLite database as it is at this moment to a file that does not exist yet. Everything goes on
+// Backup writes a copy of the SQLite database as it is at this moment to a file that is empty or does not exist yet. Everything goes on
 // meanwhile.
 func (s *Store) Backup(ctx context.Context, file string) error {
 	if s.postgres {

@@ -131,11 +131,16 @@ func (m *maintenance) backup(ctx context.Context, at time.Time) error {
 	if err := os.RemoveAll(partial); err != nil { // of an attempt that was killed
 		return err
 	}
+	f, err := os.OpenFile(partial, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // nobody else's to read
+	if err != nil {
+		return err
+	}
+	defer f.Close()
 	if err := m.store.Backup(ctx, partial); err != nil {
 		_ = os.Remove(partial)
 		return err
 	}
-	if err := syncFile(partial); err != nil {
+	if err := f.Sync(); err != nil {
 		return err
 	}
 	if err := os.Rename(partial, name); err != nil {
@@ -143,16 +148,6 @@ func (m *maintenance) backup(ctx context.Context, at time.Time) error {
 	}
 	m.log.InfoContext(ctx, "the database was backed up", "file", name)
 	return m.prune()
-}
-
-// syncFile waits until the disk has a file.
-func syncFile(name string) error {
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }
 
 // prune deletes all copies but the newest.

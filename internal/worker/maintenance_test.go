@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -82,6 +83,9 @@ func TestBackups(t *testing.T) {
 	copies, err := filepath.Glob(filepath.Join(dir, "parley-*Z.db"))
 	if err != nil || len(copies) == 0 || len(copies) > 2 || len(seen) <= 2 {
 		t.Fatalf("%v of %v, %v", copies, seen, err)
+	}
+	if info, err := os.Stat(copies[0]); err != nil || info.Mode().Perm() != 0o600 {
+		t.Error(info.Mode(), err)
 	}
 	c := testkit.MustOpenStore(t, "sqlite:"+copies[len(copies)-1])
 	if err := c.Check(t.Context()); err != nil {
