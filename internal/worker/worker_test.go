@@ -372,3 +372,11 @@ func TestGiveUp(t *testing.T) {
 		}
 	})
 }
+
+// A leader is elected within 20 s and looks every 30 s; River then waits for its scheduler, 5 s.
+func TestRescueIsWithinThreeMinutes(t *testing.T) {
+	t.Parallel()
+	if w := worker.New(nil, worker.Config{}); w.RescueAfter+55*time.Second > 3*time.Minute || w.RescueAfter <= w.Timeout {
+		t.Errorf("jobs are rescued after %v, and may take %v", w.RescueAfter, w.Timeout)
+	}
+}
