@@ -91,9 +91,11 @@ func chaos(ctx context.Context, o options, keep bool) int {
 		return inconclusive
 	}
 	exit, err := run(ctx, o, dir)
+	report, _ := os.ReadFile(filepath.Join(dir, "report.md"))
+	fmt.Printf("\n%s\n", report)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
-		exit = max(exit, inconclusive)
+		exit = inconclusive
 	}
 	if exit == passed && !keep {
 		_ = os.RemoveAll(dir)
