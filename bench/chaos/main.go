@@ -138,13 +138,13 @@ func run(ctx context.Context, o options, dir string) (exit int, err error) {
 		return inconclusive, fmt.Errorf("%w: %s", err, out)
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
-	database, stop, err := happen(ctx, o, in)
+	at, stop, err := happen(ctx, o, in)
 	if err != nil {
 		return inconclusive, errors.Join(err, stop())
 	}
 	// The servers are at rest, and PostgreSQL is needed a little longer.
-	_, dumped := command(ctx, os.Stderr, filepath.Join(bin, "check"), "dump", "-url", database, "-out", in("dump.jsonl")).run()
-	counted, recount := command(ctx, os.Stdout, filepath.Join(bin, "parley"), "check", "--database-url", database).run()
+	_, dumped := command(ctx, os.Stderr, filepath.Join(bin, "check"), "dump", "-url", at.Database, "-nats", at.NATS, "-out", in("dump.jsonl")).run()
+	counted, recount := command(ctx, os.Stdout, filepath.Join(bin, "parley"), "check", "--database-url", at.Database).run()
 	if err := errors.Join(stop(), dumped); err != nil {
 		return inconclusive, err
 	}
@@ -164,25 +164,27 @@ func run(ctx context.Context, o options, dir string) (exit int, err error) {
 	return exit, err
 }
 
+// addresses are what nemesis has started.
+type addresses struct {
+	Nodes          []string
+	Database, NATS string
+}
+
 // happen has the cluster started, used and harmed. When it returns, all is mended and quiet; stop ends the cluster.
-func happen(ctx context.Context, o options, in func(string) string) (database string, stop func() error, err error) {
+func happen(ctx context.Context, o options, in func(string) string) (at addresses, stop func() error, err error) {
 	bin := in("bin")
 	nemesis, err := start(ctx, filepath.Join(bin, "nemesis"), append([]string{"-programs", bin, "-dir", in(""), "-out", in("nemesis.jsonl"),
 		"-seed", fmt.Sprint(o.seed), "-duration", o.length.String(), "-nodes", fmt.Sprint(o.nodes), "--"}, settings...)...)
 	if err != nil {
-		return "", func() error { return nil }, err
+		return at, func() error { return nil }, err
 	}
 	stop = nemesis.end
 	line, err := nemesis.read()
 	if err != nil {
-		return "", stop, err
-	}
-	var at struct {
-		Nodes    []string
-		Database string
+		return at, stop, err
 	}
 	if err := json.Unmarshal([]byte(line), &at); err != nil {
-		return "", stop, err
+		return at, stop, err
 	}
 	args := []string{"-nodes", strings.Join(at.Nodes, ","), "-out", in("load.jsonl"), "-seed", fmt.Sprint(o.seed), "-duration", o.length.String()}
 	if o.quick {
@@ -190,7 +192,7 @@ func happen(ctx context.Context, o options, in func(string) string) (database st
 	}
 	load, err := start(ctx, filepath.Join(bin, "load"), append(args, o.load...)...)
 	if err != nil {
-		return "", stop, err
+		return at, stop, err
 	}
 	for _, step := range []func() error{
 		func() error { return load.says("ready") },
@@ -202,10 +204,10 @@ func happen(ctx context.Context, o options, in func(string) string) (database st
 		func() error { return load.says("done") },
 	} {
 		if err := step(); err != nil {
-			return "", stop, errors.Join(err, load.end())
+			return at, stop, errors.Join(err, load.end())
 		}
 	}
-	return at.Database, stop, load.end()
+	return at, stop, load.end()
 }
 
 // program is one that is talked to line by line.

@@ -1,6 +1,6 @@
 // Command check judges a chaos run.
 //
-//	check dump -url postgres://… -out dump.jsonl
+//	check dump -url postgres://… -nats address -out dump.jsonl
 //	check -dump dump.jsonl [-commit hash] [-out report.md] load.jsonl nemesis.jsonl runner.jsonl …
 //
 // The dump is taken when the servers have stopped or are at rest. The report goes to -out and a summary to stdout. Exit 0:
@@ -23,11 +23,12 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "dump" {
 		flags := flag.NewFlagSet("dump", flag.ExitOnError)
 		url := flags.String("url", "", "the database: postgres://…")
+		bus := flags.String("nats", "", "the NATS server with the stream of events: host:port")
 		out := flags.String("out", "dump.jsonl", "where to")
 		_ = flags.Parse(os.Args[2:]) // it exits itself
 		ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer cancel()
-		if err := dump(ctx, *url, *out); err != nil {
+		if err := dump(ctx, *url, *bus, *out); err != nil {
 			fmt.Fprintln(os.Stderr, "check:", err)
 			os.Exit(2) //nolint:gocritic // nothing is left to do
 		}

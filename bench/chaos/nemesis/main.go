@@ -30,6 +30,7 @@ import (
 type ready struct {
 	Nodes    []string `json:"nodes"`    // where clients reach them
 	Database string   `json:"database"` // its address
+	NATS     string   `json:"nats"`
 }
 
 func main() {
@@ -83,7 +84,7 @@ func run(cfg cluster.Config, out string, length time.Duration) (err error) {
 	defer sampling.Wait()
 	defer enough()
 
-	at := ready{Database: c.URL()}
+	at := ready{Database: c.URL(), NATS: c.NATS.Addr}
 	for _, n := range c.Nodes {
 		at.Nodes = append(at.Nodes, "http://"+n.Front.Addr())
 	}

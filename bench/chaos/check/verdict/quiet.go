@@ -112,6 +112,7 @@ func (v *Verdict) vacuity(r *Run, db *Database) {
 	v.count("messages refused to non-members", certain)
 	v.count("messages stored", len(db.messages))
 	v.count("positions of the log", len(db.events))
+	v.count("events in the stream for other services", len(db.told))
 	v.count("subscribers, with revoked ones", len(r.subs))
 	v.count("connections", len(r.conns))
 	v.count("ended by the network", codes[0])

@@ -1,7 +1,8 @@
 // Package verdict judges a chaos run: a pure function of what clients and nemesis wrote down and of the database at the
 // end. It knows the promises, and shares no code with the server that is to keep them.
 //
-// What is judged. The log: positions 1 … n; each conversation's messages 1 … n; rows and log agree. Sends: each that was
+// What is judged. The log: positions 1 … n; each conversation's messages 1 … n; rows and log agree, and so does the
+// stream for other services. Sends: each that was
 // acknowledged is stored once, as the acknowledgement said; one of unknown outcome at most once; nothing else is stored; who
 // was acknowledged before another began stands before it. Everybody's stream: exactly the positions of their own topic and
 // of their memberships' spans as the log tells them, in order, once, across connections and nodes, up to the run's last
@@ -70,6 +71,7 @@ func Judge(r *Run, db *Database) *Verdict {
 	v := &Verdict{}
 	slices.SortStableFunc(r.faults, func(a, b *fault) int { return int(min(1, max(-1, a.T-b.T))) })
 	v.log(db)
+	v.told(db)
 	v.spans(db)
 	v.sends(r, db)
 	v.members(r, db)

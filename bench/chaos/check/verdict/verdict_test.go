@@ -2,11 +2,13 @@ package verdict_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -87,10 +89,26 @@ func (s *story) op(n int, act, outcome string) (invoke, done int) {
 	return ops[s.recs[done].Op], done
 }
 
+// stream has the stream for other services hold the log.
+func (s *story) stream() {
+	var told []verdict.Row
+	for _, r := range s.rows {
+		if r.Table == "event" {
+			r.Table, r.ID = "told", strconv.FormatInt(r.Pos, 10)
+			told = append(told, r)
+		}
+	}
+	slices.SortStableFunc(told, func(a, b verdict.Row) int { return cmp.Compare(a.Pos, b.Pos) })
+	s.rows = append(s.rows, slices.CompactFunc(told, func(a, b verdict.Row) bool { return a.Pos == b.Pos })...)
+}
+
 func (s *story) judge() *verdict.Verdict {
 	run := verdict.NewRun()
 	for i := range s.recs {
 		run.Add(&s.recs[i])
+	}
+	if !slices.ContainsFunc(s.rows, func(r verdict.Row) bool { return r.Table == "told" }) {
+		s.stream()
 	}
 	return verdict.Judge(run, verdict.NewDatabase(s.rows))
 }
@@ -98,6 +116,7 @@ func (s *story) judge() *verdict.Verdict {
 func TestFilesSayTheSame(t *testing.T) {
 	t.Parallel()
 	s := tell(t)
+	s.stream()
 	name := filepath.Join(t.TempDir(), "h.jsonl")
 	w, err := history.Create(name)
 	if err != nil {
@@ -168,6 +187,23 @@ func TestEachLieIsCaught(t *testing.T) {
 		lie   func(s *story)
 		kinds string // separated by commas
 	}{
+		{"the stream lacks an event", func(s *story) { s.stream(); s.row(30, table("told")).Table = "gone" }, verdict.Lost},
+		{"the stream ends early", func(s *story) {
+			s.stream()
+			s.rows = s.rows[:len(s.rows)-3]
+		}, verdict.Lost},
+		{"the stream repeats an event", func(s *story) {
+			s.stream()
+			i := slices.IndexFunc(s.rows, func(r verdict.Row) bool { return r.Table == "told" && r.Pos == 30 })
+			s.rows = slices.Insert(s.rows, i, s.rows[i])
+		}, verdict.Duplicate},
+		{"the stream has two events in another order", func(s *story) {
+			s.stream()
+			a, b := s.row(30, table("told")), s.row(31, table("told"))
+			*a, *b = *b, *a
+		}, verdict.Reorder + "," + verdict.Lost},
+		{"the stream tells something else", func(s *story) { s.stream(); s.row(30, table("told")).Subject = "usr_x" }, verdict.Phantom},
+		{"the stream knows an event by another id", func(s *story) { s.stream(); s.row(30, table("told")).ID = "x" }, verdict.Phantom},
 		{"a delivery is dropped", func(s *story) { s.drop(s.heard(1, 40)) }, verdict.Gap},
 		{"a narrow delivery is dropped", func(s *story) { s.drop(s.heard(7, 10)) }, verdict.Gap},
 		{"a delivery is doubled", func(s *story) { i := s.heard(2, 40); s.insert(i, s.recs[i]) }, verdict.Duplicate},
