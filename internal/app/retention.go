@@ -36,7 +36,7 @@ func trim(ctx context.Context, s *store.Store, retention, accessTTL time.Duratio
 
 // pieces deletes a piece at a time, so that nobody waits long for the lock.
 func pieces(ctx context.Context, log *slog.Logger, what string, piece func() (int64, error)) {
-	for n := int64(trimMax); n == trimMax && ctx.Err() == nil; {
+	for n := int64(trimMax); n >= trimMax && ctx.Err() == nil; {
 		var err error
 		if n, err = piece(); err != nil && ctx.Err() == nil {
 			log.Warn("what is past its time cannot be deleted; trying again", "what", what, "error", err)
