@@ -185,7 +185,7 @@ func mustEqual(t *testing.T, js jetstream.JetStream, l *fakeLog, after chat.Posi
 		if err := json.Unmarshal(m.Data(), &got); err != nil || got.Position != after || !bytes.Equal(m.Data(), bus.NewEvent(l.epoch, e).JSON()) {
 			t.Fatalf("message %d is %s, want position %d (%v)", i+1, m.Data(), after, err)
 		}
-		if h := m.Headers(); h.Get("Nats-Msg-Id") != fmt.Sprint(after) || h.Get("Parley-Epoch") != fmt.Sprint(l.epoch) || m.Subject() != subject+"."+string(e.Type) {
+		if h := m.Headers(); h.Get("Nats-Msg-Id") != fmt.Sprint(after) || m.Subject() != subject+"."+string(e.Type) {
 			t.Fatalf("message %d: %v of %s", i+1, h, m.Subject())
 		}
 	}
