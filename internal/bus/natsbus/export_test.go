@@ -544,6 +544,22 @@ func mustPurge(t *testing.T, js jetstream.JetStream) {
 	}
 }
 
+// A stream that cannot be made is seen in the metrics.
+func TestOverlappingStream(t *testing.T) {
+	t.Parallel()
+	server, l := testkit.MustJetStream(t), newLog()
+	js := operator(t, server.URL())
+	mustMakeStream(t, js, func(c *jetstream.StreamConfig) { c.Name = "ANOTHER" })
+	l.add(3)
+	x := mustExport(t, server.URL(), l, 10*time.Millisecond)
+	eventually(t, "something waits", func() bool { return !x.Stats().Waiting.IsZero() })
+	if err := js.DeleteStream(t.Context(), "ANOTHER"); err != nil {
+		t.Fatal(err)
+	}
+	mustHold(t, js, l)
+	eventually(t, "nothing waits", func() bool { return x.Stats().Waiting.IsZero() })
+}
+
 // What the log no longer has is reported, in the log, in the metrics and in the stream, and the rest follows.
 func TestTrimmedLog(t *testing.T) {
 	t.Parallel()
