@@ -14,6 +14,19 @@ const (
 	memoryFactor, memorySlack       = 2.0, 96 << 20
 )
 
+// failures are what went wrong with processes besides the faults. That of PostgreSQL or NATS says nothing of the nodes.
+func (v *Verdict) failures(r *Run) {
+	for _, x := range r.failed {
+		if x.Node == 0 {
+			v.Vacuous = append(v.Vacuous, fmt.Sprintf("%s: %s %s", x.Name, x.K, x.Text))
+			continue
+		}
+		v.broken(Failed, []string{line(x)}, "%s: %s", x.Name, map[string]string{
+			"died": "it ended, and nobody ended it", "undrained": "it did not end in time when it was asked to", "startfailed": "it did not come back",
+		}[x.K])
+	}
+}
+
 // growth compares the servers at rest before and after: all nodes together, since sockets move from one to another.
 func (v *Verdict) growth(r *Run) {
 	quiet, _ := r.phase("quiet")

@@ -20,6 +20,7 @@ type Run struct {
 	bySub   map[int]*subscriber
 	conns   map[int]*conn
 	faults  []*fault
+	failed  []history.Record
 	samples []history.Record
 
 	texts []string
@@ -143,6 +144,8 @@ func (r *Run) Add(x *history.Record) {
 		}
 	case "fault":
 		r.fault(x)
+	case "died", "undrained", "startfailed":
+		r.failed = append(r.failed, *x)
 	case "connect":
 		s := r.bySub[x.Sub]
 		if s == nil {

@@ -6,7 +6,8 @@
 // acknowledged is stored once, as the acknowledgement said; one of unknown outcome at most once; nothing else is stored; who
 // was acknowledged before another began stands before it. Everybody's stream: exactly the positions of their own topic and
 // of their memberships' spans as the log tells them, in order, once, across connections and nodes, up to the run's last
-// messages. Races have one winner. A revoked session hears nothing more. The servers at rest are as large as before.
+// messages. Races have one winner. A revoked session hears nothing more. No node ends by itself, and each drains and comes
+// back. The servers at rest are as large as before.
 package verdict
 
 import (
@@ -26,6 +27,7 @@ const (
 	DoubleWin = "double win"
 	Stuck     = "stuck" // did not come to the end
 	Growth    = "growth"
+	Failed    = "failed node" // ended by itself, did not drain, or did not come back
 )
 
 // Violation is a broken promise.
@@ -84,6 +86,7 @@ func Judge(r *Run, db *Database) *Verdict {
 	if t, bad := r.phase("unsettled"); bad {
 		v.broken(Stuck, nil, "the system took no last messages within the time to settle (at %d)", t)
 	}
+	v.failures(r)
 	v.growth(r)
 	v.vacuity(r, db)
 	v.measure(r)

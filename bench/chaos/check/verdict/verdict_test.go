@@ -251,6 +251,9 @@ func TestEachLieIsCaught(t *testing.T) {
 		{"the system does not settle", func(s *story) {
 			s.recs = append(s.recs, history.Record{T: s.recs[len(s.recs)-1].T, K: "phase", Name: "unsettled"})
 		}, verdict.Stuck},
+		{"a node ends by itself", func(s *story) { s.failed("died", 2) }, verdict.Failed},
+		{"a node does not drain", func(s *story) { s.failed("undrained", 2) }, verdict.Failed},
+		{"a node does not come back", func(s *story) { s.failed("startfailed", 2) }, verdict.Failed},
 		{"caught up too early", func(s *story) {
 			i := s.heard(1, 60)
 			s.insert(i, history.Record{K: "caughtup", Conn: s.recs[i].Conn, Pos: s.recs[i].Pos, Epoch: epoch})
@@ -421,6 +424,7 @@ func TestTooLittleIsInconclusive(t *testing.T) {
 		starve func(s *story)
 		why    string
 	}{
+		{"PostgreSQL ended by itself", func(s *story) { s.failed("died", 0) }, "died"},
 		{"few messages were acknowledged", func(s *story) { s.recs[0].Planned = 600 }, "planned messages"},
 		{"no kill hit a send", func(s *story) { s.remove("fault") }, "kills"},
 		{"no gap was repaired", func(s *story) { s.each("sample", func(r *history.Record) { r.Gaps = 0 }) }, "gap repairs"},
@@ -511,6 +515,11 @@ func (s *story) fault(name string, node, n int) {
 	t := s.recs[done].T
 	s.recs = append(s.recs, history.Record{T: t - second, K: "fault", N: 1000 + node, Phase: "begin", Name: name, Node: node},
 		history.Record{T: t + 2*second, K: "fault", N: 1000 + node, Phase: "heal", Name: name, Node: node})
+}
+
+// failed is something wrong with a process that was no fault.
+func (s *story) failed(k string, node int) {
+	s.recs = append(s.recs, history.Record{T: s.recs[len(s.recs)-1].T, K: k, Name: "a process", Node: node})
 }
 
 func (s *story) each(k string, fn func(r *history.Record)) {
