@@ -106,7 +106,7 @@ func (v *Verdict) vacuity(r *Run, db *Database) {
 	replays, deliveries := 0, 0
 	codes := map[int]int{}
 	for _, c := range r.conns {
-		if c.resume && c.caughtUp {
+		if c.resume && c.replayed && c.live != 0 {
 			replays++
 		}
 		codes[c.code]++

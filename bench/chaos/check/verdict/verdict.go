@@ -27,6 +27,7 @@ const (
 	DoubleWin = "double win"
 	Stuck     = "stuck" // did not come to the end
 	Growth    = "growth"
+	Refused   = "refused"     // or ended, and nothing explains it
 	Failed    = "failed node" // ended by itself, did not drain, or did not come back
 )
 
@@ -80,8 +81,11 @@ func Judge(r *Run, db *Database) *Verdict {
 	v.reads(r, db)
 	v.requests(r, db)
 	v.sessions(r, db)
+	w, revoked := newWhen(r, db), r.revoked()
+	v.refusals(r, db, w)
 	for _, s := range r.subs {
 		v.stream(r, db, s)
+		v.ends(r, db, w, s, revoked)
 	}
 	if t, bad := r.phase("unsettled"); bad {
 		v.broken(Stuck, nil, "the system took no last messages within the time to settle (at %d)", t)

@@ -284,11 +284,11 @@ func TestEachLieIsCaught(t *testing.T) {
 		{"a refused message is stored", func(s *story) {
 			_, done := s.op(20, "sendMessage", "ok")
 			s.recs[done].K, s.recs[done].Code = "fail", "NOT_FOUND"
-		}, verdict.Phantom},
+		}, verdict.Phantom + "," + verdict.Refused},
 		{"a message has another text", func(s *story) { s.row(20, table("message")).Hash++ }, verdict.Phantom},
 		{"an acknowledgement names another seq", func(s *story) { _, done := s.op(20, "sendMessage", "ok"); s.recs[done].Seq++ }, verdict.Phantom},
 		{"the log has a hole", func(s *story) {
-			e := s.row(10, isEvent("RECEIPT_UPDATED"))
+			e := s.row(5, isEvent("RECEIPT_UPDATED"))
 			s.recs = slices.DeleteFunc(s.recs, func(r history.Record) bool { return r.K == "event" && r.Pos == e.Pos })
 			e.Table = "gone"
 		}, verdict.Gap},
@@ -298,9 +298,9 @@ func TestEachLieIsCaught(t *testing.T) {
 			a, _ := s.op(20, "sendMessage", "ok")
 			b, done := s.op(25, "sendMessage", "ok")
 			s.recs[b].T, s.recs[done].T = s.recs[a].T-2, s.recs[a].T-1
-		}, verdict.Reorder},
+		}, verdict.Reorder + "," + verdict.Refused},
 		{"a removal was acknowledged and did not happen", func(s *story) {
-			s.recs = append(s.recs, history.Record{K: "invoke", Op: 1 << 40, Act: "removeMember", User: "usr_5", Conv: "cnv_b", Node: 1}, history.Record{K: "ok", Op: 1 << 40, Pos: 1 << 40})
+			s.attempt(history.Record{Act: "removeMember", User: usr(5), Conv: "cnv_b"}, history.Record{K: "ok", Pos: s.row(0, table("head")).Pos})
 		}, verdict.Lost},
 		{"a membership is longer than the log says", func(s *story) {
 			s.row(1, func(r *verdict.Row) bool { return r.Table == "membership" && r.Left > 0 }).Left += 3
@@ -344,6 +344,48 @@ func TestEachLieIsCaught(t *testing.T) {
 			i := s.find(1, func(r *history.Record) bool { return r.K == "close" && r.Close == 4403 })
 			s.insert(i, history.Record{K: "ready", T: s.recs[i].T + 2*second, Conn: s.recs[i].Conn})
 		}, verdict.Late},
+		{"a member's message is refused", func(s *story) { s.unsent(20, "NOT_FOUND") }, verdict.Refused},
+		{"who was removed and is back is refused", func(s *story) {
+			s.refuse(history.Record{Act: "sendMessage", Actor: usr(1), Conv: "cnv_a", Key: "k"}, "NOT_FOUND")
+		}, verdict.Refused},
+		{"a message is refused for no reason", func(s *story) { s.unsent(20, "FORBIDDEN") }, verdict.Refused},
+		{"a stored message's retry is refused", func(s *story) {
+			invoke, _ := s.op(20, "sendMessage", "ok")
+			s.refuse(s.recs[invoke], "NOT_FOUND")
+		}, verdict.Refused},
+		{"a read mark is refused", func(s *story) {
+			s.refuse(history.Record{Act: "markRead", Actor: usr(3), Conv: "cnv_b", Seq: 1}, "NOT_FOUND")
+		}, verdict.Refused},
+		{"a removal is refused", func(s *story) {
+			s.refuse(history.Record{Act: "removeMember", Actor: usr(3), User: usr(4), Conv: "cnv_b"}, "NOT_FOUND")
+		}, verdict.Refused},
+		{"an addition is refused", func(s *story) {
+			s.refuse(history.Record{Act: "addMembers", Actor: usr(3), User: usr(4), Conv: "cnv_b"}, "CONFLICT")
+		}, verdict.Refused},
+		{"a friend request is refused", func(s *story) {
+			s.refuse(history.Record{Act: "sendFriendRequest", Actor: usr(3), User: usr(4)}, "CONFLICT")
+		}, verdict.Refused},
+		{"the only answer to a friend request is refused", func(s *story) {
+			s.refuse(history.Record{Act: "acceptFriendRequest", Actor: usr(3), ID: "frq_none"}, "CONFLICT")
+		}, verdict.Refused},
+		{"a sign-in is refused", func(s *story) { s.refuse(history.Record{Act: "signIn", Actor: usr(3)}, "RATE_LIMITED") }, verdict.Refused},
+		{"a first revocation is refused", func(s *story) {
+			s.refuse(history.Record{Act: "revokeSession", Actor: usr(3), ID: "ses_x"}, "NOT_FOUND")
+		}, verdict.Refused},
+		{"a server takes itself to be wrong", func(s *story) {
+			s.attempt(history.Record{Act: "signIn", Actor: usr(3)}, history.Record{K: "unknown", Text: "INTERNAL: internal error"})
+		}, verdict.Refused},
+		{"a feed's cursor is refused", func(s *story) { s.ended(2, "error", "CURSOR_EXPIRED", 0) }, verdict.Refused},
+		{"a feed is not found", func(s *story) { s.ended(2, "error", "NOT_FOUND", 0) }, verdict.Refused},
+		{"a narrow subscriber's room is not found", func(s *story) { s.ended(8, "error", "NOT_FOUND", 0) }, verdict.Refused},
+		{"a good session is not known", func(s *story) { s.ended(2, "error", "UNAUTHENTICATED", 0) }, verdict.Refused},
+		{"a feed is unavailable while all is well", func(s *story) { s.ended(2, "error", "UNAVAILABLE", 0) }, verdict.Refused},
+		{"a feed ends", func(s *story) { s.ended(2, "complete", "", 0) }, verdict.Refused},
+		{"a member's narrow subscription ends", func(s *story) { s.ended(8, "complete", "", 0) }, verdict.Refused},
+		{"a good session's socket is closed", func(s *story) { s.ended(2, "close", "", 4401) }, verdict.Refused},
+		{"a good token is forbidden", func(s *story) { s.ended(2, "close", "", 4403) }, verdict.Refused},
+		{"a client is told that it is wrong", func(s *story) { s.ended(2, "close", "", 4400) }, verdict.Refused},
+		{"a good token is refused over Server-Sent Events", func(s *story) { s.ended(2, "close", "status 401: no", 0) }, verdict.Refused},
 		{"goroutines leak", func(s *story) { s.grow(func(r *history.Record) { r.Goroutines += 80 }) }, verdict.Growth},
 		{"memory leaks", func(s *story) { s.grow(func(r *history.Record) { r.Memory += 200 << 20 }) }, verdict.Growth},
 	} {
@@ -515,6 +557,42 @@ func (s *story) fault(name string, node, n int) {
 	t := s.recs[done].T
 	s.recs = append(s.recs, history.Record{T: t - second, K: "fault", N: 1000 + node, Phase: "begin", Name: name, Node: node},
 		history.Record{T: t + 2*second, K: "fault", N: 1000 + node, Phase: "heal", Name: name, Node: node})
+}
+
+// attempt is one more at the end of the load.
+func (s *story) attempt(invoke, done history.Record) {
+	s.t.Helper()
+	i := s.find(0, func(r *history.Record) bool { return r.K == "phase" && r.Name == "settle" })
+	invoke.T, done.T = s.recs[i-1].T, s.recs[i].T
+	invoke.K, invoke.Op, invoke.Node = "invoke", 1<<40, 1
+	if invoke.Of == 0 {
+		invoke.Of = invoke.Op
+	}
+	done.Op = invoke.Op
+	s.recs = slices.Insert(s.recs, i, invoke, done)
+}
+
+func (s *story) refuse(invoke history.Record, code string) {
+	s.attempt(invoke, history.Record{K: "fail", Code: code})
+}
+
+// unsent is a message that was refused and not stored: it is the last of all, so that no other has its seq or position.
+func (s *story) unsent(n int, code string) {
+	invoke, _ := s.op(n, "sendMessage", "ok")
+	r := s.recs[invoke]
+	r.Of, r.Key = 0, "refused"
+	s.refuse(r, code)
+}
+
+// ended is the end of a subscriber's last connection, without which it had everything.
+func (s *story) ended(sub int, k, what string, code int) {
+	conn := s.connAt(sub, 1<<40)
+	i := s.find(0, func(r *history.Record) bool { return r.K == "close" && r.Conn == conn })
+	if k == "close" {
+		s.recs[i].Close, s.recs[i].Text = code, what
+		return
+	}
+	s.insert(i, history.Record{T: s.recs[i].T, K: k, Conn: conn, Code: what})
 }
 
 // failed is something wrong with a process that was no fault.
