@@ -162,7 +162,7 @@ func (l *Live) enter(m *member, j *joining, key string, sh *shape, oc *graphql.O
 	if j.admission.Snapshot != nil {
 		m.ephemeral = &ephemeral{j.admission.Snapshot, j.admission.Only}
 	}
-	at, ok := l.register(m, j, key, sh, oc)
+	at, version, ok := l.register(m, j, key, sh, oc)
 	switch {
 	case !ok: // the socket closed, or the server stops
 		l.leave(m)
@@ -172,7 +172,8 @@ func (l *Live) enter(m *member, j *joining, key string, sh *shape, oc *graphql.O
 		l.do(func() { m.Behind(int64(j.after.Position), false) })
 	default:
 		r := l.greeting(m, at)
-		m.stream.Catch(socket.Chunk{Through: int64(at), Final: !r.unavailable, Greeting: r.frame, End: l.over(m, at)})
+		c := socket.Chunk{Through: int64(at), Final: !r.unavailable, Greeting: r.frame, End: l.over(m, at)}
+		l.deliver(m, part{from: at, version: version}, c)
 	}
 }
 
@@ -230,15 +231,16 @@ func (l *Live) reach(ctx context.Context, c chat.Cursor) error {
 	return l.cfg.Log.Reached(ctx, c.Position)
 }
 
-// register puts the listener into its rooms, and says up to where events have been applied.
-func (l *Live) register(m *member, j *joining, key string, sh *shape, oc *graphql.OperationContext) (chat.Position, bool) {
+// register puts the listener into its rooms, and says up to where events have been applied, and the version of what it may
+// see.
+func (l *Live) register(m *member, j *joining, key string, sh *shape, oc *graphql.OperationContext) (at chat.Position, version int64, ok bool) {
 	a := j.admission
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	changes := l.joining[m]
 	delete(l.joining, m)
 	if m.left || l.state != 1 || m.stream.Gone() {
-		return 0, false
+		return 0, 0, false
 	}
 	m.spans, m.follow, m.topics = a.Spans, a.Follow, m.oneTopic[:0]
 	if len(a.Spans) == 1 {
@@ -292,7 +294,7 @@ func (l *Live) register(m *member, j *joining, key string, sh *shape, oc *graphq
 	if m.durable() && j.after == nil {
 		m.stream.Hold()
 	}
-	return l.applied, true
+	return l.applied, m.version, true
 }
 
 // over says whether the listener is complete at a position.

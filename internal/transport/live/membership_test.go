@@ -242,6 +242,35 @@ func TestCutWhileCatchingUp(t *testing.T) {
 	a.quiet()
 }
 
+// So is what was pushed to a member who is still being greeted.
+func TestCutWhileGreeted(t *testing.T) {
+	t.Parallel()
+	greeting, removed := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s := newStage(t, func(_ *stage, _ *socket.Config, c *live.Config, _ *ws.Config) {
+		c.PerEvent = func(ctx context.Context, e *chat.Event) context.Context {
+			if e.Type == chat.CaughtUp {
+				once.Do(func() {
+					close(greeting)
+					<-removed
+				})
+			}
+			return perEvent(ctx, e)
+		}
+	})
+	s.in(1, 1)
+	a := s.connect(token(1, 1))
+	a.start("1", feedQuery)
+	<-greeting
+	for range 3 {
+		s.say(1, "before")
+	}
+	s.change(chat.MemberRemoved, 1, 1)
+	close(removed)
+	wantKinds(t, a, "1 MessageAdded closed", "2 MessageAdded closed", "3 MessageAdded closed", "4 MemberRemoved", "4 CaughtUp")
+	a.quiet()
+}
+
 func TestSessionEnd(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
