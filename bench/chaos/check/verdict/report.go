@@ -18,6 +18,7 @@ type Report struct {
 	Seed   uint64
 	Quick  bool
 	Commit string
+	Again  string // flags of chaos that replay the run
 }
 
 // Seed is the run's, and whether it was a quick one.
@@ -44,13 +45,7 @@ func (r Report) Summary() string {
 }
 
 // Command replays the run: the same faults and people in the same order, as far as the machine's timing lets them.
-func (r Report) Command() string {
-	target := "chaos"
-	if r.Quick {
-		target = "chaos-quick"
-	}
-	return fmt.Sprintf("make %s ARGS='-seed %d'", target, r.Seed)
-}
+func (r Report) Command() string { return "make chaos ARGS='" + r.Again + "'" }
 
 // WriteTo writes Markdown.
 func (r Report) WriteTo(w io.Writer) (int64, error) {
