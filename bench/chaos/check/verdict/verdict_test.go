@@ -409,7 +409,7 @@ func TestEachLieIsCaught(t *testing.T) {
 				t.Fatalf("verdicts %q, want %q: %v", kinds, want, v.Violations[:min(5, len(v.Violations))])
 			}
 			var b strings.Builder
-			if _, err := (verdict.Report{Verdict: v, Seed: 1}).WriteTo(&b); err != nil || !strings.Contains(b.String(), "## "+kinds[0]) || !strings.Contains(b.String(), "make chaos ARGS='-seed 1'") {
+			if _, err := (verdict.Report{Verdict: v, Again: "-seed 1"}).WriteTo(&b); err != nil || !strings.Contains(b.String(), "## "+kinds[0]) || !strings.Contains(b.String(), "make chaos ARGS='-seed 1'") {
 				t.Fatalf("%v: %s", err, b.String())
 			}
 		})
