@@ -417,7 +417,9 @@ func (l *Log) grown(ctx context.Context, p chat.Position, asks int64) error {
 		var head chat.Position
 		if _, head, _, l.away = l.cfg.Source.Bounds(context.WithoutCancel(ctx)); l.away == nil { // the others wait for it too
 			l.known = head
-			l.Offer(nil)
+			if p <= head {
+				l.Offer(nil)
+			}
 		}
 	}
 	switch {
