@@ -286,11 +286,7 @@ func (v *Verdict) members(r *Run, db *Database) {
 		}
 		switch o.Act {
 		case "removeMember", "leaveGroup":
-			who := o.User
-			if o.Act == "leaveGroup" {
-				who = o.Actor
-			}
-			k := [2]string{o.Conv, who}
+			k := [2]string{o.Conv, o.removes()}
 			// Those who are removed are removed by one after another.
 			if n := acked[k]; n >= len(ended[k]) || ended[k][n].Pos > o.pos {
 				v.broken(Lost, append(o.lines(), rows(ended[k]...)...), "%s was acknowledged at %d, and the log does not tell of it", o.Act, o.pos)

@@ -82,6 +82,7 @@ func Judge(r *Run, db *Database) *Verdict {
 	v.requests(r, db)
 	v.sessions(r, db)
 	w, revoked := newWhen(r, db), r.revoked()
+	v.acknowledged(r, db, w)
 	v.refusals(r, db, w)
 	for _, s := range r.subs {
 		v.stream(r, db, s)

@@ -309,7 +309,7 @@ func TestEachLieIsCaught(t *testing.T) {
 			e := *s.row(0, isEvent("MEMBER_REMOVED"))
 			e.Subject = "usr_5"
 			s.append(e)
-		}, verdict.DoubleWin + "," + verdict.Stuck},
+		}, verdict.DoubleWin + "," + verdict.Stuck + "," + verdict.Phantom},
 		{"somebody sends who is no member", func(s *story) {
 			s.row(0, func(r *verdict.Row) bool { return r.Table == "membership" && r.User == "usr_4" && r.Conv == "cnv_b" }).Pos++
 			for i := range s.rows {
@@ -344,6 +344,26 @@ func TestEachLieIsCaught(t *testing.T) {
 			i := s.find(1, func(r *history.Record) bool { return r.K == "close" && r.Close == 4403 })
 			s.insert(i, history.Record{K: "ready", T: s.recs[i].T + 2*second, Conn: s.recs[i].Conn})
 		}, verdict.Late},
+		{"the log does not tell of a read mark", func(s *story) {
+			for slices.ContainsFunc(s.rows, func(r verdict.Row) bool { return isEvent("RECEIPT_UPDATED")(&r) }) {
+				s.untold(0, "RECEIPT_UPDATED")
+			}
+		}, verdict.Lost},
+		{"the log tells one side of a friend request's answer too late", func(s *story) { _, done := s.op(5, "cancelFriendRequest", "ok"); s.recs[done].Pos-- }, verdict.Lost},
+		{"the log does not tell one side of a friend request", func(s *story) { s.untold(5, "FRIEND_REQUEST_SENT") }, verdict.Lost},
+		{"the log does not tell one side of its answer", func(s *story) { s.untold(5, "FRIEND_REQUEST_CANCELLED") }, verdict.Lost},
+		{"the log does not tell of a session's begin", func(s *story) { s.untold(2, "SESSION_STARTED") }, verdict.Lost},
+		{"the log does not tell of a session's end", func(s *story) { s.untold(2, "SESSION_ENDED") }, verdict.Lost},
+		{"the log does not tell of a new group", func(s *story) {
+			s.attempt(history.Record{Act: "createGroup"}, history.Record{K: "ok", ID: "cnv_none", Pos: s.row(0, table("head")).Pos})
+		}, verdict.Lost},
+		{"somebody is removed whom nobody asked to leave", func(s *story) {
+			s.each("invoke", func(r *history.Record) {
+				if r.Act == "removeMember" && r.Op < 100 {
+					r.Act = "nothing"
+				}
+			})
+		}, verdict.Phantom},
 		{"a member's message is refused", func(s *story) { s.unsent(20, "NOT_FOUND") }, verdict.Refused},
 		{"who was removed and is back is refused", func(s *story) {
 			s.refuse(history.Record{Act: "sendMessage", Actor: usr(1), Conv: "cnv_a", Key: "k"}, "NOT_FOUND")
@@ -473,11 +493,13 @@ func TestTooLittleIsInconclusive(t *testing.T) {
 		{"nobody came back", func(s *story) { s.each("connect", func(r *history.Record) { r.Sub = 1000 + r.Conn }) }, "replays"},
 		{"it was no quick run", func(s *story) { s.recs[0].Quick = false }, "replays"},
 		{"nobody was removed", func(s *story) {
-			for i := range s.recs {
-				if a := s.recs[i].Act; a == "removeMember" || a == "leaveGroup" {
-					s.recs[i].Act = "nothing"
+			removals := map[int64]bool{}
+			s.each("invoke", func(r *history.Record) { removals[r.Op] = r.Act == "removeMember" || r.Act == "leaveGroup" })
+			s.each("ok", func(r *history.Record) {
+				if removals[r.Op] {
+					r.K = "unknown"
 				}
-			}
+			})
 		}, "removals"},
 		{"the servers were not measured", func(s *story) { s.remove("sample") }, "at rest"},
 		{"one server was not measured", func(s *story) {
@@ -557,6 +579,17 @@ func (s *story) fault(name string, node, n int) {
 	t := s.recs[done].T
 	s.recs = append(s.recs, history.Record{T: t - second, K: "fault", N: 1000 + node, Phase: "begin", Name: name, Node: node},
 		history.Record{T: t + 2*second, K: "fault", N: 1000 + node, Phase: "heal", Name: name, Node: node})
+}
+
+// untold has the log hold something else in place of an event, which nobody is to be told of.
+func (s *story) untold(n int, typ string) {
+	e := s.row(n, isEvent(typ))
+	for i := range s.recs { // caught up there instead, which says nothing
+		if r := &s.recs[i]; r.K == "event" && r.Pos == e.Pos {
+			*r = history.Record{T: r.T, K: "caughtup", Conn: r.Conn, Pos: r.Pos, Epoch: r.Epoch}
+		}
+	}
+	*e = verdict.Row{Table: "event", Pos: e.Pos, Topic: "usr_x", Type: "PROFILE_CHANGED"}
 }
 
 // attempt is one more at the end of the load.
