@@ -23,7 +23,8 @@
 //	error      conn, code: the subscription was refused or ended with an error
 //	complete   conn: the server ended the subscription
 //	close      conn, close, text: the connection is over. close is the WebSocket code; 0 is a network error, -1 the
-//	           subscriber's own doing
+//	           subscriber's own doing: it has ended, or has waited in vain. text begins with "status" and its number
+//	           where there was an HTTP answer that was no connection
 //	pause      conn, for: the subscriber stops reading for so long
 //	lag        for: how late load's own clock tick came; written when it is more than 100 ms
 //	final      sub, pos: the subscriber is to come to this position before the end
