@@ -2,7 +2,6 @@ package live
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -82,8 +81,8 @@ type Target struct {
 
 const reachTimeout = 5 * time.Second
 
-// The pause before a join is tried again grows from the first to the last.
-const firstPause, lastPause = 100 * time.Millisecond, time.Second
+// joinPause is how long a join that found the database away keeps its turn.
+const joinPause = 250 * time.Millisecond
 
 // join runs a subscription's resolver for one listener (whose viewer is in ctx) and delivers to the target from then on.
 // The errors are presented already.
@@ -121,7 +120,7 @@ func (l *Live) join(ctx context.Context, oc *graphql.OperationContext, to Target
 		return nil
 	}
 	errs := enter()
-	if unavailable(errs) && l.try(func() { l.enterLater(m, enter) }) {
+	if unavailable(errs) && l.try(func() { l.enterLater(m, errs, enter) }) {
 		return nil // the socket goes on meanwhile
 	}
 	if len(errs) > 0 {
@@ -130,30 +129,35 @@ func (l *Live) join(ctx context.Context, oc *graphql.OperationContext, to Target
 	return errs
 }
 
-// enterLater tries again until the database answers.
-func (l *Live) enterLater(m *member, enter func() gqlerror.List) {
-	end := time.Now().Add(l.cfg.JoinTimeout)
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		l.counts.retries.Add(1)
+// enterLater tries again until the database answers. Who waits for a turn waits for those who have one, so that what is asked
+// does not grow with how many wait: neither of a database that is away, nor of one that has just come back.
+func (l *Live) enterLater(m *member, errs gqlerror.List, enter func() gqlerror.List) {
+	timeout := time.After(l.cfg.JoinTimeout)
+	for unavailable(errs) {
+		l.suspendJoin(m)
 		select {
-		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // no secret
+		case l.turns <- struct{}{}:
+		case <-timeout:
+			m.stream.Fail(Errors(errs))
+			return
 		case <-l.ctx.Done():
 			return
 		}
-		l.mu.Lock()
-		left := m.left
-		l.mu.Unlock()
-		if left || m.stream.Gone() {
+		if !l.resumeJoin(m) {
+			<-l.turns
 			return
 		}
-		errs := enter()
-		if unavailable(errs) && time.Now().Before(end) {
-			continue
+		l.counts.retries.Add(1)
+		if errs = enter(); unavailable(errs) {
+			select {
+			case <-time.After(joinPause):
+			case <-l.ctx.Done():
+			}
 		}
-		if len(errs) > 0 {
-			m.stream.Fail(Errors(errs))
-		}
-		return
+		<-l.turns
+	}
+	if len(errs) > 0 {
+		m.stream.Fail(Errors(errs))
 	}
 }
 
@@ -202,6 +206,24 @@ func (l *Live) beginJoin(m *member) {
 	}
 	l.viewers[m.viewer.User] = m
 	l.listeners++
+}
+
+// suspendJoin forgets what has changed for a listener: it will be admitted from a newer state.
+func (l *Live) suspendJoin(m *member) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.joining, m)
+}
+
+// resumeJoin has what changes kept again; false: nobody is there any more.
+func (l *Live) resumeJoin(m *member) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m.left || m.stream.Gone() {
+		return false
+	}
+	l.joining[m] = nil
+	return true
 }
 
 func (l *Live) admit(ctx context.Context, oc *graphql.OperationContext, j *joining) (errs gqlerror.List) {
