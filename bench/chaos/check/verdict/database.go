@@ -158,6 +158,12 @@ func (db *Database) entitled(user, conv string) []*Row {
 	return out
 }
 
+// always says whether a user has been a member of a conversation from their first joining until the end.
+func (db *Database) always(user, conv string) bool {
+	spans := db.spans[user][conv]
+	return len(spans) == 1 && spans[0].last == 0
+}
+
 // member says whether a user was in a conversation at a position; 0 asks for the end.
 func (db *Database) member(user, conv string, p int64) bool {
 	return slices.ContainsFunc(db.spans[user][conv], func(s span) bool { return p == 0 && s.last == 0 || p > 0 && s.covers(p) })

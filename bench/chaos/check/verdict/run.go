@@ -292,14 +292,14 @@ func (r *Run) troubles() []trouble {
 	for _, f := range r.faults {
 		t := trouble{f.Name, f.Node, f.T - f.For, cmp.Or(f.heal, math.MaxInt64)}
 		out = append(out, t)
-		if strings.HasPrefix(f.Text, "PostgreSQL stopped") {
+		if strings.HasPrefix(f.Text, "PostgreSQL") || strings.HasPrefix(f.Text, "commits") {
 			out = append(out, trouble{"postgres", 0, f.T - frozen, f.T})
 		}
 	}
 	return out
 }
 
-// frozen is the most that PostgreSQL is stopped for before a node is killed.
+// frozen is the most that PostgreSQL is stopped, or slow, before a node is killed.
 const frozen = second / 2
 
 // troubled says whether anything was wrong at a moment, or had been shortly before.

@@ -270,6 +270,7 @@ func (s *sim) kill(n int) {
 	id, seq, pos := s.store(usr(3), "cnv_b", key)
 	s.rec(history.Record{K: "fault", N: n, Phase: "begin", Name: "kill", Node: 2})
 	s.rec(history.Record{K: "unknown", Op: op})
+	s.send(usr(4), "cnv_big", 1)
 	again := s.invoke(history.Record{Act: "sendMessage", Actor: usr(3), Conv: "cnv_b", Key: key, Node: 3, Of: op})
 	s.ok(again, id, seq, pos)
 	s.rec(history.Record{K: "fault", N: n, Phase: "heal", Name: "kill", Node: 2})
@@ -323,6 +324,6 @@ func (s *sim) read(user, conv string) {
 
 func (s *sim) sample(gaps int64) {
 	for n := 1; n <= nodes; n++ {
-		s.rec(history.Record{K: "sample", Node: n, PID: 100 + n, Goroutines: 100, Memory: 50 << 20, Pos: s.pos, Gaps: gaps})
+		s.rec(history.Record{K: "sample", Node: n, PID: 100 + n, Goroutines: 100, Memory: 50 << 20, Pos: s.pos, Gaps: gaps, CatchUps: gaps})
 	}
 }

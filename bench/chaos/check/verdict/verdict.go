@@ -89,11 +89,15 @@ func Judge(r *Run, db *Database) *Verdict {
 		v.ends(r, db, w, s, revoked)
 	}
 	if t, bad := r.phase("unsettled"); bad {
-		v.broken(Stuck, nil, "the system took no last messages within the time to settle (at %d)", t)
+		if from, _ := r.phase("settle"); r.starved(from, t) {
+			v.Vacuous = append(v.Vacuous, "load got no time to settle")
+		} else {
+			v.broken(Stuck, nil, "the system took no last messages within the time to settle (at %d)", t)
+		}
 	}
 	v.failures(r)
 	v.growth(r)
 	v.vacuity(r, db)
-	v.measure(r)
+	v.measure(r, db)
 	return v
 }

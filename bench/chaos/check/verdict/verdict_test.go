@@ -335,7 +335,38 @@ func TestEachLieIsCaught(t *testing.T) {
 		{"a revoked session hears something for long while NATS is down", func(s *story) {
 			s.late(2, 5200*ms)
 			s.fault("nats", 0, 2)
+		}, verdict.Late + "," + verdict.Stuck},
+		{"a revoked session hears something for longer than overlapping faults last", func(s *story) {
+			s.late(2, 7500*ms)
+			s.fault("postgres", 0, 2)
+			s.fault("postgres", 0, 2)
 		}, verdict.Late},
+		{"a revoked session hears something after doorbells were lost", func(s *story) {
+			s.late(2, 2000*ms)
+			s.fault("doorbells", 0, 2)
+			for i := range s.recs[len(s.recs)-2:] {
+				s.recs[len(s.recs)-2+i].T -= 3 * second
+			}
+		}, verdict.Late},
+		{"a revoked session's socket is closed late", func(s *story) {
+			i := s.find(2, func(r *history.Record) bool { return r.K == "close" && r.Close == 4401 })
+			s.recs[i].T += 1100 * ms
+		}, verdict.Late},
+		{"a delivery is late", func(s *story) { s.slow() }, verdict.Stuck},
+		{"a delivery is late while NATS is down and another node is dead", func(s *story) {
+			conn := s.slow()
+			node := s.recs[s.find(0, func(r *history.Record) bool { return r.K == "connect" && r.Conn == conn })].Node
+			s.fault("nats", 0, 2)
+			s.fault("kill", node%nodes+1, 2)
+		}, verdict.Stuck},
+		{"it does not recover from a fault of PostgreSQL", func(s *story) {
+			s.attempt(history.Record{Act: "sendMessage", Actor: usr(3), Conv: "cnv_b", Key: "k"}, history.Record{K: "unknown"})
+			done := s.find(0, func(r *history.Record) bool { return r.K == "unknown" && r.Op == 1<<40 })
+			begin := s.recs[done].T
+			s.recs[done].T += 12 * second
+			s.recs = append(s.recs, history.Record{T: begin, K: "fault", N: 1000, Phase: "begin", Name: "postgres"},
+				history.Record{T: begin + second, K: "fault", N: 1000, Phase: "heal", Name: "postgres"})
+		}, verdict.Stuck},
 		{"a revoked session's socket stays open", func(s *story) {
 			i := s.find(1, func(r *history.Record) bool { return r.K == "close" && r.Close == 4401 })
 			s.recs[i].Close = -1
@@ -490,6 +521,19 @@ func TestTooLittleIsInconclusive(t *testing.T) {
 		{"few messages were acknowledged", func(s *story) { s.recs[0].Planned = 600 }, "planned messages"},
 		{"no kill hit a send", func(s *story) { s.remove("fault") }, "kills"},
 		{"no gap was repaired", func(s *story) { s.each("sample", func(r *history.Record) { r.Gaps = 0 }) }, "gap repairs"},
+		{"every kill was of a node that stood still", func(s *story) { s.each("fault", func(r *history.Record) { r.For = second }) }, "kills"},
+		{"everybody was told what was stored", func(s *story) { s.remove("unknown"); s.recs[0].Quick = false }, "nobody was told"},
+		{"nobody was behind", func(s *story) { s.each("sample", func(r *history.Record) { r.CatchUps = 0 }) }, "catch-ups"},
+		{"no open socket was revoked", func(s *story) {
+			s.each("connect", func(r *history.Record) { r.Session = "" })
+			s.each("close", func(r *history.Record) { r.Close = 0 })
+		}, "revocations"},
+		{"no revocation was of a socket without trouble", func(s *story) { s.fault("nats", 0, 0); s.recs[len(s.recs)-1].T += 60 * second }, "held to"},
+		{"load got no time", func(s *story) {
+			i := s.find(0, func(r *history.Record) bool { return r.K == "phase" && r.Name == "settle" })
+			s.recs = append(s.recs, history.Record{T: s.recs[i].T + 60*second, K: "phase", Name: "unsettled"},
+				history.Record{T: s.recs[i].T + 40*second, K: "lag", For: 20 * second})
+		}, "load got no time"},
 		{"nobody came back", func(s *story) { s.each("connect", func(r *history.Record) { r.Sub = 1000 + r.Conn }) }, "replays"},
 		{"it was no quick run", func(s *story) { s.recs[0].Quick = false }, "replays"},
 		{"nobody was removed", func(s *story) {
@@ -626,6 +670,18 @@ func (s *story) ended(sub int, k, what string, code int) {
 		return
 	}
 	s.insert(i, history.Record{T: s.recs[i].T, K: k, Conn: conn, Code: what})
+}
+
+// slow has a subscriber be told of something six seconds late, on a connection to a node that was not killed.
+func (s *story) slow() (conn int) {
+	s.t.Helper()
+	nodes := map[int]int{}
+	s.each("connect", func(r *history.Record) { nodes[r.Conn] = r.Node })
+	i := s.find(0, func(r *history.Record) bool {
+		return isMessage(r) && nodes[r.Conn] == 1 && s.recs[s.find(0, func(x *history.Record) bool { return x.K == "caughtup" && x.Conn == r.Conn })].Pos < r.Pos-5
+	})
+	s.recs[i].T += 6 * second
+	return s.recs[i].Conn
 }
 
 // failed is something wrong with a process that was no fault.
