@@ -1,13 +1,14 @@
 // Package verdict judges a chaos run: a pure function of what clients and nemesis wrote down and of the database at the
 // end. It knows the promises, and shares no code with the server that is to keep them.
 //
-// What is judged. The log: positions 1 … n; each conversation's messages 1 … n; rows and log agree, and so does the
-// stream for other services. Sends: each that was
-// acknowledged is stored once, as the acknowledgement said; one of unknown outcome at most once; nothing else is stored; who
-// was acknowledged before another began stands before it. Everybody's stream: exactly the positions of their own topic and
-// of their memberships' spans as the log tells them, in order, once, across connections and nodes, up to the run's last
-// messages. Races have one winner. A revoked session hears nothing more. No node ends by itself, and each drains and comes
-// back. The servers at rest are as large as before.
+// What is judged. The log: positions 1 … n; each conversation's messages 1 … n; rows and log agree, and so does the stream
+// for other services. Sends: each that was acknowledged is stored once, as the acknowledgement said; one of unknown outcome
+// at most once; nothing else is stored; who was acknowledged before another began stands before it. The log tells of
+// everything else that was acknowledged, and of no removal that nobody asked for. Nobody is refused, and no subscription or
+// connection ended, for no reason. Everybody's stream: exactly the positions of their own topic and of their memberships'
+// spans as the log tells them, in order, once, across connections and nodes, up to the run's last messages; in time, where no
+// fault explains a delay. Races have one winner. A revoked session hears nothing more, and its sockets are closed. No node
+// ends by itself, and each drains and comes back. The servers at rest are as large as before.
 package verdict
 
 import (
