@@ -11,7 +11,7 @@ func (v *Verdict) refusals(r *Run, db *Database, w *when) {
 		}
 	}
 	for _, o := range r.order {
-		if o.outcome == "fail" && !w.refusable(db, o, answered[o.ID]) || o.internal() {
+		if o.outcome == "fail" && !w.refusable(db, o, answered[o.ID]) || o.says("INTERNAL") || o.says("UNAVAILABLE") && !r.troubled(o.done) {
 			v.broken(Refused, o.lines(), "%s was refused, and nothing explains it", o.Act)
 		}
 	}

@@ -45,8 +45,10 @@ type op struct {
 
 func (o *op) ok() bool { return o.outcome == "ok" }
 
-// internal says that the server took itself to be wrong.
-func (o *op) internal() bool { return o.outcome == "unknown" && strings.HasPrefix(o.text, "INTERNAL") }
+// says is whether the answer was a code that leaves the outcome open.
+func (o *op) says(code string) bool {
+	return o.outcome == "unknown" && strings.HasPrefix(o.text, code)
+}
 
 // over is when it was known what came of an attempt; after everything, if it never was.
 func (o *op) over() int64 {

@@ -426,6 +426,10 @@ func TestEachLieIsCaught(t *testing.T) {
 		{"a server takes itself to be wrong", func(s *story) {
 			s.attempt(history.Record{Act: "signIn", Actor: usr(3)}, history.Record{K: "unknown", Text: "INTERNAL: internal error"})
 		}, verdict.Refused},
+		{"a server cannot do anything while all is well", func(s *story) {
+			s.attempt(history.Record{Act: "signIn", Actor: usr(3)}, history.Record{K: "unknown", Text: "UNAVAILABLE: try again"})
+			s.recs[s.find(0, func(r *history.Record) bool { return r.K == "unknown" && r.Op == 1<<40 })].T += 15 * second
+		}, verdict.Refused},
 		{"a feed's cursor is refused", func(s *story) { s.ended(2, "error", "CURSOR_EXPIRED", 0) }, verdict.Refused},
 		{"a feed is not found", func(s *story) { s.ended(2, "error", "NOT_FOUND", 0) }, verdict.Refused},
 		{"a narrow subscriber's room is not found", func(s *story) { s.ended(8, "error", "NOT_FOUND", 0) }, verdict.Refused},
