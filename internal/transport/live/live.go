@@ -132,7 +132,8 @@ func New(cfg Config) *Live {
 	}
 	l := &Live{
 		cfg: cfg, shapes: lru.New[*shape](1000), memo: memo{max: cfg.Memo, made: map[renderingKey]*rendering{}},
-		gate: make(chan struct{}, cfg.CatchUps), turns: make(chan struct{}, cfg.CatchUps), groups: map[string]*group{}, topics: map[chat.Topic]map[*group]*room{},
+		gate: make(chan struct{}, cfg.CatchUps), turns: make(chan struct{}, cfg.CatchUps),
+		groups: map[string]*group{}, topics: map[chat.Topic]map[*group]*room{},
 		viewers: map[chat.ID]*member{}, joining: map[*member][]*chat.Event{},
 		sessions: map[chat.ID]*Binding{}, ended: map[chat.ID]time.Time{},
 	}
