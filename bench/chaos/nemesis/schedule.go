@@ -91,7 +91,7 @@ func detail(f *fault, i int, r *rand.Rand) {
 	switch f.Name {
 	case "kill":
 		f.Burdened = time.Duration(200+r.IntN(300)) * time.Millisecond
-		f.Burden = []burden{slowCommits, postgresStopped, none, nodeStopped}[i%4] // what stores first: a quick run has no more
+		f.Burden = []burden{slowCommits, postgresStopped, slowCommits, postgresStopped, none, nodeStopped}[i%6] // a quick run has two
 		switch f.Burden {
 		case slowCommits:
 			f.Text = fmt.Sprintf("commits slow %v before", f.Burdened)
