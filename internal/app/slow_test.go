@@ -83,6 +83,9 @@ type audience struct {
 	latency [5]latencies // by phase, of those who never stop
 }
 
+// overloaded is how late deliveries are on a machine that is too busy to hold this test to the letter.
+const overloaded = 300 * time.Millisecond
+
 const (
 	warming int32 = iota
 	before
@@ -199,6 +202,9 @@ func stall(t *testing.T, a *app.App, size stalling, held bool) {
 	// MiB of what was executed, which is there already when there were enough messages before.
 	const memo, slack = 8 << 20, 4 << 20
 	most := size.stalled*size.queue*5/4 + int(missed)*2*(size.body+1000) + max(0, memo-int(first)*size.own*size.body) + slack
+	if r.latency[during].typical() > overloaded { // what is under way is in the heap too, and cannot be told apart
+		most *= 2
+	}
 	if heapThen > heap+uint64(most) {
 		t.Errorf("the heap grew from %s to %s, want at most %s more", mib(heap), mib(heapThen), mib(uint64(most)))
 	}
