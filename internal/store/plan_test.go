@@ -155,7 +155,7 @@ func readings() map[string]reading {
 }
 
 // writing are the methods that take a context and do not read, or not for a user.
-var writing = []string{"Check", "Commit", "Migrate", "Migrations", "Ping", "SetLastSeen", "TakeLimit", "Trim", "TrimLimits", "TrimSessions", "Write"}
+var writing = []string{"Check", "Commit", "Migrate", "Migrations", "NewEpoch", "Ping", "SetLastSeen", "TakeLimit", "Trim", "TrimLimits", "TrimSessions", "Write"}
 
 func TestReadingsAreAllThere(t *testing.T) {
 	t.Parallel()
