@@ -59,13 +59,13 @@ cluster: postgres ## Run PostgreSQL, NATS and three nodes behind a balancer, to 
 	cd bench && go run ./cluster/up $(ARGS)
 
 chaos: postgres ## Prove that nothing is lost while nodes, PostgreSQL and NATS are killed; a quarter of an hour; Linux
-	cd bench && go run ./chaos $(ARGS)
+	cd bench && go build -o ../bin/ ./chaos && ../bin/chaos $(ARGS)
 
 chaos-quick: postgres ## The same with fewer clients and two kills of nodes, in two minutes
-	cd bench && go run ./chaos -quick $(ARGS)
+	cd bench && go build -o ../bin/ ./chaos && ../bin/chaos -quick $(ARGS)
 
 chaos-selftest: postgres ## Take away one safety net of the server after the other, and see that each is missed
-	cd bench && go run ./chaos -selftest $(ARGS)
+	cd bench && go build -o ../bin/ ./chaos && ../bin/chaos -selftest $(ARGS)
 
 soak: ## Stop 200 of 1,000 sockets for a minute and hold latency and memory against before; on a quiet machine
 	go test -count=1 -timeout 30m -v -run '^TestSlowReaders$$' ./internal/app -soak

@@ -1,11 +1,12 @@
 // Command chaos proves what Parley promises of many nodes: it starts a cluster, lets load use it while nemesis does it harm,
 // and has check judge what all of them have written down. None of them shares code with the server.
 //
-//	go run ./chaos [-quick] [-seed 1] [-duration 10m] [-mutant name] [-keep] [-- flags of load]
-//	go run ./chaos -selftest
+//	chaos [-quick] [-seed 1] [-duration 10m] [-mutant name] [-keep] [-- flags of load]
+//	chaos -selftest
 //
-// Exit 0: every promise held; 1: one is broken; 2: inconclusive. What was written down stays in the folder that is named at
-// the end where the exit is not 0, or with -keep. Its working folder is the module's.
+// Exit 0: every promise held; 1: one is broken; 2: inconclusive. The last line says so too: make and go run have exits of
+// their own. What was written down stays in the folder that it names where the exit is not 0, or with -keep. Its working
+// folder is the module's.
 package main
 
 import (
@@ -34,6 +35,16 @@ const (
 	broken
 	inconclusive
 )
+
+func outcome(exit int) string {
+	switch exit {
+	case passed:
+		return "PASSED"
+	case broken:
+		return "BROKEN"
+	}
+	return "INCONCLUSIVE"
+}
 
 // settings make the nodes bear more than people would ask of them, and queue less, so that slow readers are soon behind.
 var settings = []string{
@@ -90,20 +101,23 @@ func chaos(ctx context.Context, o options, keep bool) int {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		return inconclusive
 	}
-	exit, err := run(ctx, o, dir)
+	exit, _, err := run(ctx, o, dir)
+	report, _ := os.ReadFile(filepath.Join(dir, "report.md"))
+	fmt.Printf("\n%s\n", report)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
-		exit = max(exit, inconclusive)
 	}
 	if exit == passed && !keep {
 		_ = os.RemoveAll(dir)
+		fmt.Println(outcome(exit))
 	} else {
 		_ = os.RemoveAll(filepath.Join(dir, "bin"))
-		fmt.Printf("What was written down: %s\nThe same again: go run ./chaos %s\n", dir, o)
+		fmt.Printf("%s. What was written down: %s. The same again: make chaos ARGS='%s'\n", outcome(exit), dir, o)
 	}
 	return exit
 }
 
+// String are the flags of the same run.
 func (o options) String() string {
 	s := fmt.Sprintf("-seed %d -duration %v -nodes %d", o.seed, o.length, o.nodes)
 	if o.quick {
@@ -118,69 +132,91 @@ func (o options) String() string {
 	return s
 }
 
-// run builds everything, lets it happen and judges it.
-func run(ctx context.Context, o options, dir string) (exit int, err error) {
+// run builds everything, lets it happen and judges it. judged is check's exit, the outcome without what others have found.
+func run(ctx context.Context, o options, dir string) (exit, judged int, err error) {
 	bin := filepath.Join(dir, "bin")
 	if err := os.Mkdir(bin, 0o755); err != nil { //nolint:gosec // programs
-		return inconclusive, err
+		return inconclusive, inconclusive, err
 	}
 	fmt.Printf("chaos: %v with seed %d\n", o.length, o.seed)
 	overlay, err := mutate(o.mutant, "..", dir)
 	if err != nil {
-		return inconclusive, err
+		return inconclusive, inconclusive, err
 	}
 	if _, err := cluster.Build(ctx, "..", bin, overlay...); err != nil {
-		return inconclusive, err
+		return inconclusive, inconclusive, err
 	}
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin+"/", "./chaos/nemesis", "./chaos/load", "./chaos/check").CombinedOutput(); err != nil {
-		return inconclusive, fmt.Errorf("%w: %s", err, out)
+		return inconclusive, inconclusive, fmt.Errorf("%w: %s", err, out)
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
-	database, stop, err := happen(ctx, o, in)
-	if err != nil {
-		return inconclusive, errors.Join(err, stop())
+	at, stop, failed := happen(ctx, o, in)
+	judged, counted := inconclusive, 0
+	if at.Database == "" {
+		err = stop()
+	} else if judged, counted, err = judge(ctx, o, at, stop, in); counted != 0 {
+		fmt.Println("The server's own recount finds the database wrong.")
 	}
-	// The servers are at rest, and PostgreSQL is needed a little longer.
-	_, dumped := command(ctx, os.Stderr, filepath.Join(bin, "check"), "dump", "-url", database, "-out", in("dump.jsonl")).run()
-	counted, recount := command(ctx, os.Stdout, filepath.Join(bin, "parley"), "check", "--database-url", database).run()
-	if err := errors.Join(stop(), dumped); err != nil {
-		return inconclusive, err
+	exit, err = judged, errors.Join(failed, err)
+	if err != nil && exit == passed {
+		exit = inconclusive
 	}
-	if recount != nil {
-		return inconclusive, recount
-	}
-	exit, err = command(ctx, os.Stdout, filepath.Join(bin, "check"), "-dump", in("dump.jsonl"), "-commit", commit(ctx), "-out", in("report.md"),
-		in("load.jsonl"), in("nemesis.jsonl")).run()
 	if counted != 0 {
 		exit = broken
-		fmt.Println("The server's own recount finds the database wrong.")
 	}
 	for _, found := range crashes(dir) {
 		exit = broken
 		fmt.Println(found)
 	}
-	return exit, err
+	return exit, judged, err
 }
 
-// happen has the cluster started, used and harmed. When it returns, all is mended and quiet; stop ends the cluster.
-func happen(ctx context.Context, o options, in func(string) string) (database string, stop func() error, err error) {
+// judge has check say what came of a run, even one that has failed on its way, and the server recount its database.
+func judge(ctx context.Context, o options, at addresses, stop func() error, in func(string) string) (exit, counted int, err error) {
+	// The servers are at rest, and PostgreSQL and NATS are needed a little longer.
+	var said strings.Builder
+	dump := command(ctx, os.Stdout, filepath.Join(in("bin"), "check"), "dump", "-url", at.Database, "-nats", at.NATS, "-out", in("dump.jsonl"))
+	dump.Stderr = &said
+	dumped, err := dump.run()
+	if dumped != 0 {
+		err = fmt.Errorf("the dump: exit %d: %s", dumped, strings.TrimSpace(said.String()))
+	}
+	if err == nil {
+		counted, err = command(ctx, os.Stdout, filepath.Join(in("bin"), "parley"), "check", "--database-url", at.Database).run()
+	}
+	if err := errors.Join(err, stop()); err != nil {
+		return inconclusive, counted, err
+	}
+	exit, err = command(ctx, os.Stdout, filepath.Join(in("bin"), "check"), "-dump", in("dump.jsonl"), "-commit", commit(ctx), "-again", o.String(),
+		"-out", in("report.md"), in("load.jsonl"), in("nemesis.jsonl")).run()
+	if err != nil {
+		exit = inconclusive
+	}
+	return exit, counted, err
+}
+
+// addresses are what nemesis has started.
+type addresses struct {
+	Nodes          []string
+	Database, NATS string
+}
+
+// happen has the cluster started, used and harmed. When it returns, all is mended and quiet, unless it failed; stop ends the
+// cluster.
+func happen(ctx context.Context, o options, in func(string) string) (at addresses, stop func() error, err error) {
 	bin := in("bin")
 	nemesis, err := start(ctx, filepath.Join(bin, "nemesis"), append([]string{"-programs", bin, "-dir", in(""), "-out", in("nemesis.jsonl"),
 		"-seed", fmt.Sprint(o.seed), "-duration", o.length.String(), "-nodes", fmt.Sprint(o.nodes), "--"}, settings...)...)
 	if err != nil {
-		return "", func() error { return nil }, err
+		return at, func() error { return nil }, err
 	}
 	stop = nemesis.end
 	line, err := nemesis.read()
 	if err != nil {
-		return "", stop, err
-	}
-	var at struct {
-		Nodes    []string
-		Database string
+		return at, stop, err
 	}
 	if err := json.Unmarshal([]byte(line), &at); err != nil {
-		return "", stop, err
+		return at, stop, err
 	}
 	args := []string{"-nodes", strings.Join(at.Nodes, ","), "-out", in("load.jsonl"), "-seed", fmt.Sprint(o.seed), "-duration", o.length.String()}
 	if o.quick {
@@ -188,7 +224,7 @@ func happen(ctx context.Context, o options, in func(string) string) (database st
 	}
 	load, err := start(ctx, filepath.Join(bin, "load"), append(args, o.load...)...)
 	if err != nil {
-		return "", stop, err
+		return at, stop, err
 	}
 	for _, step := range []func() error{
 		func() error { return load.says("ready") },
@@ -200,10 +236,11 @@ func happen(ctx context.Context, o options, in func(string) string) (database st
 		func() error { return load.says("done") },
 	} {
 		if err := step(); err != nil {
-			return "", stop, errors.Join(err, load.end())
+			_ = load.cmd.Process.Signal(syscall.SIGTERM) // it ends with what it has written down
+			return at, stop, errors.Join(err, load.end())
 		}
 	}
-	return at.Database, stop, load.end()
+	return at, stop, load.end()
 }
 
 // program is one that is talked to line by line.

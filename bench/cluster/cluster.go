@@ -50,6 +50,17 @@ type Config struct {
 	Settings []string // further flags of the nodes
 	Seed     uint64   // of the mischief with doorbells
 	Front    []string // addresses that clients reach the nodes at; missing ones are chosen
+	// Failed is told, by any goroutine, what a process did against its orders: it died, or it was undrained, which is ended
+	// by force. node is from 1; 0 is PostgreSQL or NATS. May be nil.
+	Failed func(what, process string, node, pid int, how string)
+}
+
+func (c Config) failed(what, process string, node int) func(pid int, how string) {
+	return func(pid int, how string) {
+		if c.Failed != nil {
+			c.Failed(what, process, node, pid, how)
+		}
+	}
 }
 
 // Secret is the one that the nodes are started with.
@@ -83,6 +94,7 @@ type Node struct {
 	Addr      string     // where it listens itself
 	Front     *Proxy     // where clients reach it
 	Doorbells *Doorbells // its way to NATS
+	undrained func(pid int, how string)
 }
 
 // Start starts everything and waits until it is ready.
@@ -94,7 +106,7 @@ func Start(ctx context.Context, c Config) (cl *Cluster, err error) {
 			cl = nil
 		}
 	}()
-	if cl.Postgres, err = StartPostgres(filepath.Join(c.Dir, "postgres.log")); err != nil {
+	if cl.Postgres, err = startPostgres(filepath.Join(c.Dir, "postgres.log"), c.failed("died", "PostgreSQL", 0)); err != nil {
 		return cl, err
 	}
 	if err = cl.Postgres.Exec("postgres", "CREATE DATABASE "+name); err != nil {
@@ -125,6 +137,7 @@ func (cl *Cluster) startNATS(c Config) error {
 	host, port, _ := net.SplitHostPort(addr)
 	cl.NATS = &NATS{Addr: addr, Process: Process{Name: "NATS", Log: filepath.Join(c.Dir, "nats.log"), path: c.Programs.NATS,
 		args: []string{"-a", host, "-p", port, "-js", "-sd", filepath.Join(c.Dir, "nats")}}}
+	cl.NATS.died = c.failed("died", cl.NATS.Name, 0)
 	return cl.NATS.Start()
 }
 
@@ -167,6 +180,7 @@ func (cl *Cluster) addNode(c Config, i int) (err error) {
 	n.Process = Process{Name: fmt.Sprintf("node %d", i+1), Log: dir + ".log", path: c.Programs.Parley,
 		args: append([]string{"--addr", n.Addr, "--data", dir, "--public-url", "http://" + front, "--cluster", name, "--drain-delay", drainDelay, "--drain-timeout", drainLimit}, c.Settings...),
 		env:  []string{"PARLEY_SECRET=" + Secret, "DATABASE_URL=" + cl.Postgres.URL(name), "NATS_URL=nats://" + bus}}
+	n.died, n.undrained = c.failed("died", n.Name, i+1), c.failed("undrained", n.Name, i+1)
 	cl.Nodes = append(cl.Nodes, n)
 	return n.Start()
 }
@@ -195,7 +209,13 @@ func (n *Node) Ready() error {
 }
 
 // Drain asks the node to end as a deployment does, and says whether it has.
-func (n *Node) Drain() bool { return n.Terminate(drainsIn) }
+func (n *Node) Drain() bool {
+	if n.Terminate(drainsIn) {
+		return true
+	}
+	n.undrained(n.PID(), fmt.Sprintf("killed after %v", drainsIn))
+	return false
+}
 
 // URL is the address of the database.
 func (cl *Cluster) URL() string { return cl.Postgres.URL(name) }
@@ -205,7 +225,7 @@ func (cl *Cluster) Stop() {
 	var nodes sync.WaitGroup
 	for _, n := range cl.Nodes {
 		nodes.Go(func() {
-			n.Terminate(drainsIn)
+			n.Drain()
 			n.Front.Close()
 			n.Doorbells.Close()
 			_ = os.RemoveAll(strings.TrimSuffix(n.Log, ".log"))

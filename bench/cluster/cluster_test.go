@@ -1,11 +1,16 @@
 package cluster_test
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,13 +18,13 @@ import (
 )
 
 // mustStart starts a cluster of two nodes.
-func mustStart(t *testing.T) *cluster.Cluster {
+func mustStart(t *testing.T, failed func(what, process string, node, pid int, how string)) *cluster.Cluster {
 	t.Helper()
 	p, err := cluster.Build(t.Context(), "../..", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := cluster.Start(t.Context(), cluster.Config{Programs: p, Dir: t.TempDir(), Nodes: 2})
+	c, err := cluster.Start(t.Context(), cluster.Config{Programs: p, Dir: t.TempDir(), Nodes: 2, Failed: failed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,8 +35,21 @@ func mustStart(t *testing.T) *cluster.Cluster {
 // Everything comes back where it was after it was killed, and PostgreSQL with what it had acknowledged.
 func TestRestart(t *testing.T) {
 	t.Parallel()
-	c := mustStart(t)
+	var failed []string
+	c := mustStart(t, func(what, process string, node, _ int, how string) {
+		failed = append(failed, fmt.Sprint(what, " ", process, " ", node, " ", how))
+	})
+	if err := c.Postgres.SlowCommits(true); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
 	if err := c.Postgres.Exec("parley", "CREATE TABLE kept AS SELECT 1 AS x"); err != nil {
+		t.Fatal(err)
+	}
+	if d := time.Since(begun); d < 100*time.Millisecond {
+		t.Errorf("a slow commit took %v", d)
+	}
+	if err := c.Postgres.SlowCommits(false); err != nil {
 		t.Fatal(err)
 	}
 	c.Postgres.Kill()
@@ -62,12 +80,20 @@ func TestRestart(t *testing.T) {
 	if !c.Nodes[0].Drain() {
 		t.Error("a node does not end when it is asked to")
 	}
+	if failed != nil {
+		t.Errorf("said to have failed: %v", failed)
+	}
+	c.Nodes[1].Signal(syscall.SIGKILL)
+	c.Nodes[1].Wait()
+	if want := []string{"died node 2 2 signal: killed"}; !slices.Equal(failed, want) {
+		t.Errorf("said to have failed: %v, want %v", failed, want)
+	}
 }
 
 // The balancer leaves a dead node out and takes it in again.
 func TestBalancer(t *testing.T) {
 	t.Parallel()
-	c := mustStart(t)
+	c := mustStart(t, nil)
 	b, err := cluster.Balance("127.0.0.1:0", c.Nodes)
 	if err != nil {
 		t.Fatal(err)
@@ -126,19 +152,32 @@ func TestCut(t *testing.T) {
 		}
 		return client, server
 	}
-	var all []net.Conn
-	for range 4 {
-		a, b := pair()
-		all = append(all, a, b)
-	}
-	if n := p.Cut(1, rand.New(rand.NewPCG(1, 1))); n != 4 {
-		t.Errorf("%d cut", n)
-	}
-	for _, c := range all {
-		_ = c.SetReadDeadline(time.Now().Add(patience))
-		if _, err := c.Read(make([]byte, 1)); err == nil {
-			t.Error("still open")
+	ended := func(conns []net.Conn) {
+		t.Helper()
+		for _, c := range conns {
+			_ = c.SetReadDeadline(time.Now().Add(patience))
+			if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("still open: %v", err)
+			}
 		}
 	}
+	var all, cut []net.Conn
+	r, n := rand.New(rand.NewPCG(1, 1)), 0
+	for range 8 {
+		a, b := pair()
+		all = append(all, a, b)
+		if r.Float64() < 0.5 { // in the order in which they were made
+			cut = append(cut, a, b)
+			n++
+		}
+	}
+	if got := p.Cut(0.5, rand.New(rand.NewPCG(1, 1))); got != n {
+		t.Errorf("%d cut, want %d", got, n)
+	}
+	ended(cut)
+	if got := p.Cut(1, r); got != 8-n {
+		t.Errorf("%d cut, want %d", got, 8-n)
+	}
+	ended(all)
 	pair()
 }

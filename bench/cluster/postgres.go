@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -24,8 +26,10 @@ type Postgres struct {
 	dir  string
 }
 
-// StartPostgres starts a server with a folder of its own in the system's temporary one, for which its log is named.
-func StartPostgres(log string) (*Postgres, error) {
+// StartPostgres starts the newest installed server, with a folder of its own in the system's temporary one.
+func StartPostgres(log string) (*Postgres, error) { return startPostgres(log, nil) }
+
+func startPostgres(log string, died func(pid int, how string)) (*Postgres, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if p, err := exec.LookPath("postgres"); err == nil && len(found) == 0 {
 		found = append(found, p)
@@ -33,10 +37,11 @@ func StartPostgres(log string) (*Postgres, error) {
 	if len(found) == 0 {
 		return nil, errors.New("PostgreSQL is not installed (Debian, Ubuntu: apt-get install postgresql)")
 	}
-	p := &Postgres{Bin: filepath.Dir(found[len(found)-1])}
+	p := &Postgres{Bin: filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(version(a), version(b)) }))}
 	var err error
-	if p.dir, err = os.MkdirTemp("/tmp", "parley-cluster-"); err == nil { // short: a Unix socket's path has 103 bytes
+	if p.dir, err = os.MkdirTemp("", "parley-cluster-"); err == nil {
 		err = p.init(log)
+		p.died = died
 	}
 	if err == nil {
 		err = p.Start()
@@ -46,6 +51,12 @@ func StartPostgres(log string) (*Postgres, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// version is that of /usr/lib/postgresql/17/bin/postgres; 0 where the path does not tell.
+func version(program string) float64 {
+	v, _ := strconv.ParseFloat(filepath.Base(filepath.Dir(filepath.Dir(program))), 64)
+	return v
 }
 
 func (p *Postgres) init(log string) (err error) {
@@ -72,8 +83,9 @@ func (p *Postgres) init(log string) (err error) {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	_, port, _ := net.SplitHostPort(p.addr)
-	args := []string{"-D", data, "-k", p.dir, "-p", port, "-h", "127.0.0.1"}
-	for _, s := range []string{"fsync=on", "synchronous_commit=on", "max_connections=200", "shared_buffers=256MB", "logging_collector=off"} {
+	args := []string{"-D", data, "-p", port, "-h", "127.0.0.1"}
+	for _, s := range []string{"fsync=on", "synchronous_commit=on", "max_connections=200", "shared_buffers=256MB", "logging_collector=off",
+		"unix_socket_directories=" /* their paths may have 103 bytes */, "commit_siblings=0" /* SlowCommits is for each */} {
 		args = append(args, "-c", s)
 	}
 	p.Process = Process{Name: "PostgreSQL", Log: log, path: filepath.Join(p.Bin, "postgres"), args: args, attr: attr}
@@ -107,6 +119,7 @@ func (p *Postgres) everybody(sig syscall.Signal) {
 // Kill ends the server and all its sessions as a crash does: a session that is busy would notice only later that the server
 // is gone.
 func (p *Postgres) Kill() {
+	p.stays(false)
 	p.Process.Pause()
 	p.everybody(syscall.SIGKILL)
 	p.Process.Kill()
@@ -126,12 +139,23 @@ func (p *Postgres) Resume() {
 
 // Stop ends the server and removes what it has stored.
 func (p *Postgres) Stop() {
+	p.stays(false)
 	p.Resume()
 	p.Signal(syscall.SIGINT) // without waiting for its clients
 	if !p.wait(10 * time.Second) {
 		p.Kill()
 	}
 	_ = os.RemoveAll(p.dir)
+}
+
+// SlowCommits has each commit take as long as PostgreSQL can be told to wait, 0.1 s, after all the rest of a transaction is
+// done; or no more.
+func (p *Postgres) SlowCommits(slow bool) error {
+	set := "ALTER SYSTEM RESET commit_delay"
+	if slow {
+		set = "ALTER SYSTEM SET commit_delay = 100000"
+	}
+	return p.Exec("postgres", set, "SELECT pg_reload_conf()")
 }
 
 // URL is the address of a database, whether the server runs or not.

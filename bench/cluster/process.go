@@ -22,10 +22,12 @@ type Process struct {
 	args []string
 	env  []string
 	attr syscall.SysProcAttr
+	died func(pid int, how string) // told when the program ends that was ready, and nobody has ended it; may be nil
 
 	mu   sync.Mutex // guards what follows
 	cmd  *exec.Cmd
 	done chan struct{} // closed when cmd has ended
+	up   bool          // it was ready, and is to stay
 }
 
 var errRunning = errors.New("it runs already")
@@ -52,12 +54,27 @@ func (p *Process) start() error {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	done := make(chan struct{})
-	p.cmd, p.done = cmd, done
+	p.cmd, p.done, p.up = cmd, done, false
 	go func() {
+		defer close(done)
 		_ = cmd.Wait()
-		close(done)
+		p.mu.Lock()
+		up := p.up
+		p.mu.Unlock()
+		if up && p.died != nil {
+			p.died(cmd.Process.Pid, cmd.ProcessState.String())
+		}
 	}()
 	return nil
+}
+
+// stays says whether the program, which runs, is to go on.
+func (p *Process) stays(up bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.runs() {
+		p.up = up
+	}
 }
 
 // runs says whether the program has been started and has not ended. p.mu is held.
@@ -110,12 +127,14 @@ func (p *Process) Resume() { p.Signal(syscall.SIGCONT) }
 
 // Kill ends the program as a crash does, and waits for the end.
 func (p *Process) Kill() {
+	p.stays(false)
 	p.Signal(syscall.SIGKILL)
 	p.wait(0)
 }
 
 // Terminate asks the program to end, and says whether it has within a time; otherwise it is killed.
 func (p *Process) Terminate(within time.Duration) bool {
+	p.stays(false)
 	p.Resume()
 	p.Signal(syscall.SIGTERM)
 	if p.wait(within) {
@@ -145,11 +164,12 @@ func (p *Process) wait(within time.Duration) bool {
 	}
 }
 
-// until tries something again and again, as long as the program runs.
+// until tries again and again whether the program is ready, as long as it runs.
 func (p *Process) until(within time.Duration, try func() error) error {
 	for end := time.Now().Add(within); ; time.Sleep(20 * time.Millisecond) {
 		err := try()
 		if err == nil {
+			p.stays(true)
 			return nil
 		}
 		if !p.Runs() {

@@ -3,8 +3,10 @@ package cluster
 import (
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -25,8 +27,11 @@ type Proxy struct {
 // holds is how much a connection may hold on its way in the kernel, each side, in bytes.
 const holds = 32 << 10
 
-// pair is a connection: its client's side and its server's.
-type pair struct{ client, server *net.TCPConn }
+// pair is a connection, the n-th: its client's side and its server's.
+type pair struct {
+	n              int
+	client, server *net.TCPConn
+}
 
 // Listen starts a proxy. targets is asked for each connection.
 func Listen(addr string, targets func() []string) (*Proxy, error) {
@@ -50,7 +55,7 @@ func listen(addr string, targets func() []string, relay func(io.Writer, io.Reade
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 func (p *Proxy) accept() {
-	for {
+	for n := 0; ; n++ {
 		c, err := p.listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
@@ -59,11 +64,11 @@ func (p *Proxy) accept() {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		p.running.Go(func() { p.serve(c.(*net.TCPConn)) })
+		p.running.Go(func() { p.serve(n, c.(*net.TCPConn)) })
 	}
 }
 
-func (p *Proxy) serve(client *net.TCPConn) {
+func (p *Proxy) serve(n int, client *net.TCPConn) {
 	defer client.Close()
 	server := p.dial()
 	if server == nil {
@@ -75,7 +80,7 @@ func (p *Proxy) serve(client *net.TCPConn) {
 		_ = c.SetReadBuffer(holds)
 		_ = c.SetWriteBuffer(holds)
 	}
-	x := &pair{client, server}
+	x := &pair{n, client, server}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -108,14 +113,17 @@ func (p *Proxy) dial() *net.TCPConn {
 	return nil
 }
 
-// Cut ends a share of the connections at once, by turns with a reset and in order, and says how many.
+// Cut ends a share of the connections at once, by turns with a reset and properly, and says how many. Which ones follows
+// from the order in which they were made.
 func (p *Proxy) Cut(share float64, r *rand.Rand) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for x := range p.pairs {
+	all := slices.SortedFunc(maps.Keys(p.pairs), func(a, b *pair) int { return a.n - b.n })
+	for _, x := range all {
 		if r.Float64() >= share {
 			continue
 		}
+		delete(p.pairs, x)
 		if n++; n%2 == 0 {
 			_ = x.client.SetLinger(0)
 			_ = x.server.SetLinger(0)

@@ -13,7 +13,9 @@ import (
 	"github.com/parley-chat/parley/internal/app"
 	"github.com/parley-chat/parley/internal/bus"
 	"github.com/parley-chat/parley/internal/bus/natsbus"
+	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/client"
+	"github.com/parley-chat/parley/internal/eventlog"
 	"github.com/parley-chat/parley/internal/testkit"
 )
 
@@ -164,16 +166,17 @@ type relay struct {
 	mu       sync.Mutex
 	kept     [][]byte // to be replayed
 	stopped  bool
+	epoch    chat.Epoch
 	sabotage map[string]int
 }
 
-func mustRelay(t *testing.T, nats *testkit.NATS, names []string) *relay {
+func mustRelay(t *testing.T, nats *testkit.NATS, names []string, epoch chat.Epoch) *relay {
 	t.Helper()
 	key, err := app.BusKey([]byte("a secret of the tests, and of them alone"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{key: key, sabotage: map[string]int{}}
+	r := &relay{key: key, epoch: epoch, sabotage: map[string]int{}}
 	for _, name := range names {
 		b, err := natsbus.Open(natsbus.Config{URL: nats.URL(), Cluster: name})
 		if err != nil {
@@ -219,8 +222,7 @@ func (r *relay) carry(to int, data []byte) {
 		r.delays.Add(1)
 		time.AfterFunc(rand.N(most), func() { defer r.delays.Done(); send(data) })
 	}
-	forge := func(key []byte, text string) { bus.Seal(r.ends[to], key).Publish(bus.Log, []byte(text)) }
-	const tag = `"Topic":{"Kind":2,"ID":"cnv_01jz0000000000000000000000"},"Type":"MESSAGE_ADDED"`
+	forge := func(key, data []byte) { bus.Seal(r.ends[to], key).Publish(bus.Log, data) }
 	what := []string{"drop", "double", "delay", "reorder", "forge", "invent", "replay", "pass", "pass", "pass"}[rand.IntN(10)]
 	r.sabotage[what]++
 	switch what {
@@ -236,18 +238,13 @@ func (r *relay) carry(to int, data []byte) {
 		changed := slices.Clone(data)
 		changed[rand.IntN(len(changed))] ^= 1 << rand.IntN(8)
 		send(changed)
-		forge([]byte("another"), fmt.Sprintf(`{"Epoch":1,"Position":9,"Events":[{"Position":9,%s}]}`, tag))
+		forge([]byte("another"), invented(r.epoch, 9))
 		later(data, 5*time.Millisecond)
 	case "invent": // with it
-		forge(r.key, `{"Epoch":`)
-		forge(r.key, fmt.Sprintf(`{"Epoch":1,"Position":%d,"Events":[{"Position":%[1]d,%s}]}`, rand.IntN(3000), tag))
-		if at := strings.Index(string(data), `{"Epoch":`); at >= 0 {
-			var epoch uint32
-			_, _ = fmt.Sscanf(string(data[at:]), `{"Epoch":%d`, &epoch)
-			forge(r.key, fmt.Sprintf(`{"Epoch":%d,"Position":%d,"Events":[{"Position":%[2]d,%s}]}`, epoch, 1<<40+rand.IntN(9), tag))
-			forge(r.key, fmt.Sprintf(`{"Epoch":%d,"Position":2,"Events":[{"Position":2,%s}]}`, epoch, tag))
-			forge(r.key, fmt.Sprintf(`{"Epoch":%d,"Position":%d}`, epoch, 1<<40))
-		}
+		forge(r.key, []byte{1})
+		forge(r.key, invented(1, chat.Position(rand.IntN(3000))))
+		forge(r.key, invented(r.epoch, chat.Position(1<<40+rand.IntN(9))))
+		forge(r.key, invented(r.epoch, 2))
 		send(data)
 	case "replay":
 		send(data)
@@ -257,12 +254,44 @@ func (r *relay) carry(to int, data []byte) {
 	}
 }
 
+// known is where a log ends that nobody has.
+type known struct {
+	eventlog.Source
+	epoch chat.Epoch
+}
+
+func (k known) Bounds(context.Context) (chat.Epoch, chat.Position, chat.Position, error) {
+	return k.epoch, 0, 0, nil
+}
+
+// captured keeps what is published.
+type captured struct{ data []byte }
+
+func (c *captured) Publish(_ string, data []byte)       { c.data = slices.Clone(data) }
+func (c *captured) Subscribe(string, func(data []byte)) {}
+
+// invented is a doorbell of an event that never was.
+func invented(epoch chat.Epoch, p chat.Position) []byte {
+	var c captured
+	l := eventlog.New(eventlog.Config{Source: known{epoch: epoch}})
+	if err := l.Open(context.Background()); err != nil {
+		panic(err) // known does not fail
+	}
+	l.Connect(&c, bus.Log)
+	l.Ring([]*chat.Event{{Position: p, Topic: chat.ConversationTopic(chat.NewID(chat.KindConversation)), Type: chat.MessageAdded}})
+	return c.data
+}
+
 // Whatever happens to doorbells on their way, each subscriber on each node hears each message once and in order.
 func TestBadBus(t *testing.T) {
 	t.Parallel()
 	nats, url := testkit.MustNATS(t), testkit.MigratedPostgresURL(t)
 	names := []string{"a", "b", "c"}
-	r := mustRelay(t, nats, names)
+	head, err := testkit.MustOpenStore(t, url).Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := mustRelay(t, nats, names, head.Epoch)
 	var nodes []*app.App
 	for _, name := range names {
 		nodes = append(nodes, testkit.MustRunApp(t, url, "--nats-url", nats.URL(), "--cluster", name))

@@ -83,6 +83,9 @@ type audience struct {
 	latency [5]latencies // by phase, of those who never stop
 }
 
+// overloaded is how late deliveries are on a machine that is too busy to hold this test to the letter.
+const overloaded = 300 * time.Millisecond
+
 const (
 	warming int32 = iota
 	before
@@ -138,9 +141,23 @@ func stall(t *testing.T, a *app.App, size stalling, held bool) {
 		slow.Wait()
 	}()
 
+	// What has been sent and not executed yet is not in the heap: on a busy machine it would come later.
+	level := func(those func(*reader) bool) {
+		eventually(t, func() error {
+			for _, l := range readers {
+				if those(l) && l.behind() > int64(size.rate/4) {
+					return fmt.Errorf("a listener that stops %t is %d messages behind", l.slow, l.behind())
+				}
+			}
+			return nil
+		})
+	}
+	steady := func(l *reader) bool { return !l.slow }
+
 	pass(ctx, size.before/4)
 	r.phase.Store(before)
 	pass(ctx, size.before)
+	level(steady)
 	behind, heap, resident := a.Sockets().Behind, liveHeap(), residentMemory()
 	r.phase.Store(during)
 	close(r.stall)
@@ -157,6 +174,7 @@ func stall(t *testing.T, a *app.App, size stalling, held bool) {
 		}
 		return nil
 	})
+	level(steady)
 	st, heapThen, residentThen, missed := a.Sockets(), liveHeap(), residentMemory(), r.sent.Load()-first
 	r.phase.Store(recovering)
 	readOn()
@@ -165,14 +183,7 @@ func stall(t *testing.T, a *app.App, size stalling, held bool) {
 
 	// Whoever was slow is to be level with the others before the last phase is measured, where that is done.
 	resumed := time.Now()
-	eventually(t, func() error {
-		for _, l := range readers {
-			if *soak && l.slow && l.behind() > int64(size.rate) {
-				return fmt.Errorf("a slow listener is %d messages behind", l.behind())
-			}
-		}
-		return nil
-	})
+	level(func(l *reader) bool { return *soak && l.slow })
 	t.Logf("all were level again %v after they read on", time.Since(resumed).Round(time.Millisecond))
 	r.phase.Store(after)
 	pass(ctx, size.after)
@@ -191,6 +202,9 @@ func stall(t *testing.T, a *app.App, size stalling, held bool) {
 	// MiB of what was executed, which is there already when there were enough messages before.
 	const memo, slack = 8 << 20, 4 << 20
 	most := size.stalled*size.queue*5/4 + int(missed)*2*(size.body+1000) + max(0, memo-int(first)*size.own*size.body) + slack
+	if r.latency[during].typical() > overloaded { // what is under way is in the heap too, and cannot be told apart
+		most *= 2
+	}
 	if heapThen > heap+uint64(most) {
 		t.Errorf("the heap grew from %s to %s, want at most %s more", mib(heap), mib(heapThen), mib(uint64(most)))
 	}

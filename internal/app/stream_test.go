@@ -19,28 +19,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-chat/parley/internal/bus"
 	"github.com/parley-chat/parley/internal/client"
 	"github.com/parley-chat/parley/internal/testkit"
 )
-
-// mustReach reaches JetStream as another service does.
-func mustReach(t *testing.T, url string) jetstream.JetStream {
-	t.Helper()
-	c, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	js, err := jetstream.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
 
 // mustHoldLog waits until a stream is as long as the log of a database, and compares them: each event once, in order.
 func mustHoldLog(t *testing.T, js jetstream.JetStream, stream, url string) {
@@ -88,7 +72,7 @@ func mustHoldLog(t *testing.T, js jetstream.JetStream, stream, url string) {
 func TestStreamOfOneNode(t *testing.T) {
 	t.Parallel()
 	nats := testkit.MustJetStream(t)
-	js := mustReach(t, nats.URL())
+	js := testkit.MustReachJetStream(t, nats.URL())
 	testkit.URLs(t, func(t *testing.T, url string) {
 		stream := strings.ToUpper(t.Name()[strings.LastIndexByte(t.Name(), '/')+1:])
 		// Two installations share a server.
@@ -136,7 +120,7 @@ func mustGet(t *testing.T, url string) string {
 func (p program) exports(t *testing.T) {
 	t.Parallel()
 	nats, url := testkit.MustJetStream(t), testkit.MigratedPostgresURL(t)
-	js := mustReach(t, nats.URL())
+	js := testkit.MustReachJetStream(t, nats.URL())
 	var nodes []*process
 	for range 3 {
 		nodes = append(nodes, p.mustServe(t, url, "--nats-url", nats.URL()))
@@ -260,7 +244,7 @@ func TestReadmeConsumer(t *testing.T) {
 	a := testkit.MustRunApp(t, url, "--nats-url", nats.URL())
 	people := mustMeet(t, a.URL(), 2)
 	room := mustCreateGroup(t, people[0], people[1])
-	js := mustReach(t, nats.URL())
+	js := testkit.MustReachJetStream(t, nats.URL())
 	eventually(t, func() error { _, err := js.Stream(t.Context(), "PARLEY_EVENTS"); return err })
 
 	seq := 0

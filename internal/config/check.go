@@ -67,7 +67,8 @@ func (c *Config) check(cmd Command, named map[string]string) (errs []error) {
 	if (c.NatsCert == "") != (c.NatsKey == "") {
 		refuse("PARLEY_NATS_CERT", "goes with PARLEY_NATS_KEY", "set both or none")
 	}
-	for env, name := range map[string]string{"PARLEY_CLUSTER": c.Cluster, "PARLEY_EVENTS_STREAM": c.EventsStream} {
+	for _, x := range [][2]string{{"PARLEY_CLUSTER", c.Cluster}, {"PARLEY_EVENTS_STREAM", c.EventsStream}} {
+		env, name := x[0], x[1]
 		if env == "PARLEY_CLUSTER" && name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
 			refuse(env, quote(name)+" is not a name", "write letters, digits, - and _")
 		}

@@ -1,8 +1,9 @@
 package eventlog
 
 import (
-	"bytes"
-	"encoding/json"
+	"encoding/binary"
+	"math"
+	"reflect"
 
 	"github.com/parley-chat/parley/internal/chat"
 )
@@ -11,13 +12,6 @@ import (
 type Bus interface {
 	Publish(subject string, data []byte)
 	Subscribe(subject string, f func(data []byte))
-}
-
-// doorbell is what nodes tell each other of a commit.
-type doorbell struct {
-	Epoch    chat.Epoch    // of the log: another database's positions mean nothing here
-	Position chat.Position // of the newest event
-	Events   []*chat.Event `json:",omitempty"` // all of the commit, with their rows; none where they are too large
 }
 
 // maxDoorbell is how large a doorbell with events may be, in bytes. Brokers refuse large messages, and the database is the
@@ -39,36 +33,56 @@ func (l *Log) Ring(events []*chat.Event) {
 	l.Offer(events)
 }
 
+// doorbell is what nodes tell each other of a commit: the version of this layout (1), the log's epoch, because another
+// database's positions mean nothing here, and the newest position; then eventShape and all events of the commit with their
+// rows. These are left out where they are too large.
+const layout = 1
+
 func (l *Log) encode(events []*chat.Event) []byte {
-	bell := doorbell{Epoch: l.epoch, Position: events[len(events)-1].Position}
-	bare, _ := json.Marshal(bell) // numbers cannot fail
-	b := bytes.NewBuffer(make([]byte, 0, min(1024*(1+len(events)), maxDoorbell)))
-	b.Write(bare[:len(bare)-1])
-	for i, e := range events {
-		b.WriteString([2]string{`,"Events":[`, `,`}[min(i, 1)])
-		one, err := json.Marshal(e)
-		if err != nil || b.Len()+len(one)+2 > maxDoorbell {
-			return bare
+	b := make([]byte, 0, min(512*(1+len(events)), maxDoorbell))
+	b = binary.AppendUvarint(append(b, layout), uint64(l.epoch))
+	b = binary.AppendUvarint(b, uint64(events[len(events)-1].Position)) //nolint:gosec // not negative
+	bare := len(b)
+	b = binary.BigEndian.AppendUint64(b, eventShape)
+	for _, e := range events {
+		if b = eventPacker.put(b, reflect.ValueOf(e).Elem()); len(b) > maxDoorbell {
+			return b[:bare]
 		}
-		b.Write(one)
 	}
-	b.WriteString("]}")
-	return b.Bytes()
+	return b
 }
 
-// hear takes a doorbell of another node. One that is old, of another log or none at all changes nothing.
+// hear takes a doorbell of another node. One that is old, of another log or none at all changes nothing; one of a node of
+// another version only says that there is something to read.
 func (l *Log) hear(data []byte) {
-	var bell doorbell
-	if err := json.Unmarshal(data, &bell); err != nil || bell.Epoch != l.epoch || bell.Position <= l.Applied() {
+	s := string(data) // what is read shares it
+	if s == "" || s[0] != layout {
 		return
 	}
-	for i, e := range bell.Events {
-		if e == nil || e.Position != bell.Position-chat.Position(len(bell.Events)-1-i) {
-			return
+	s = s[1:]
+	epoch, _ := getUint(&s)
+	at, ok := getUint(&s)
+	position := chat.Position(at)                                                                 //nolint:gosec // a position that is none is not followed by anything
+	if !ok || chat.Epoch(epoch) != l.epoch || epoch > math.MaxUint32 || position <= l.Applied() { //nolint:gosec // looked at
+		return
+	}
+	var events []*chat.Event
+	if len(s) >= 8 && binary.BigEndian.Uint64([]byte(s[:8])) == eventShape {
+		for s = s[8:]; s != ""; {
+			e := &chat.Event{}
+			if !eventPacker.get(&s, reflect.ValueOf(e).Elem()) {
+				return
+			}
+			events = append(events, e)
+		}
+		for i, e := range events {
+			if e.Position != position-chat.Position(len(events)-1-i) {
+				return
+			}
 		}
 	}
 	l.heard.Add(1)
-	l.Offer(bell.Events)
+	l.Offer(events)
 }
 
 // Stats counts since the start.

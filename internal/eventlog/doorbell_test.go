@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +28,7 @@ type pair struct {
 func (p *pair) Publish(subject string, data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sent = append(p.sent, data)
+	p.sent = append(p.sent, slices.Clone(data))
 }
 
 func (p *pair) Subscribe(_ string, f func([]byte)) { p.heard = append(p.heard, f) }
@@ -212,31 +213,41 @@ func TestDoorbellTrouble(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 
-		next := string(ring(1, "next"))
-		for _, bad := range []string{
-			"", "null", "[]", `{"Epoch":7}`, `{"Epoch":7,"Position":607,"Events":[null]}`, `{"Epoch":7,"Position":608,"Events":[{"Position":607}]}`,
-			strings.Replace(next, `"Epoch":7`, `"Epoch":8`, 1), next[:len(next)-1], `{"Epoch":7,"Position":-1}`,
+		at := func(positions ...chat.Position) (events []*chat.Event) {
+			for _, p := range positions {
+				events = append(events, &chat.Event{Position: p, Topic: topic, Type: chat.MessageAdded})
+			}
+			return events
+		}
+		next := ring(1, "next")
+		for _, bad := range [][]byte{
+			nil, {0}, {1}, {2, 7, 0}, []byte("null"), next[:len(next)-1], append(slices.Clone(next), 0),
+			eventlog.Doorbell(7, at(606, 608)), eventlog.Doorbell(7, at(608, 607)), eventlog.Doorbell(7, at(-1)), eventlog.Doorbell(8, at(607)),
 		} {
-			p.deliver([]byte(bad))
+			p.deliver(bad)
 		}
 		reached(606, 2)
+		// A node whose events have other fields says at least that there are some.
+		p.deliver(eventlog.Foreign(next))
+		reached(607, 3)
 		// From far ahead: the database is asked, and once is enough.
-		p.deliver([]byte(`{"Epoch":7,"Position":1000000,"Events":[{"Position":1000000}]}`))
+		p.deliver(eventlog.Doorbell(7, at(1_000_000)))
 		reached(607, 4)
 		for range 10 {
 			p.deliver(ring(1, "on"))
 		}
 		synctest.Wait()
 		wantThrough(t, got, 0, 617)
-		if s.reads > 6 {
+		if s.reads > 7 {
 			t.Errorf("%d reads: what nobody has committed is still waited for", s.reads)
 		}
 	})
 }
 
 func FuzzDoorbell(f *testing.F) {
-	f.Add([]byte(`{"Epoch":7,"Position":4,"Events":[{"Position":4,"Topic":{"Kind":2,"ID":"cnv_01jz0000000000000000000000"},"Type":"MESSAGE_ADDED"}]}`))
-	f.Add([]byte(`{"Epoch":7,"Position":9,"Events":[null]}`))
+	for _, p := range []chat.Position{3, 4, 9} {
+		f.Add(eventlog.Doorbell(7, []*chat.Event{{Position: p, Topic: topic, Type: chat.MessageAdded, Rows: chat.Rows{Message: &chat.Message{Body: "hello"}, Typing: []chat.ID{{}}}}}))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := &source{}
 		s.add(topic, 3)

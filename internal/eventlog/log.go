@@ -47,7 +47,9 @@ type Log struct {
 	heard   atomic.Int64      // doorbells
 	gaps    atomic.Int64
 	asking  chan struct{} // held by who asks how far the log has grown
-	known   chat.Position // as of the last answer; of who holds asking
+	asks    atomic.Int64  // begun
+	known   chat.Position // the last answer, and away why there is none; of who holds asking
+	away    error
 
 	mu      sync.Mutex
 	offered map[chat.Position]*chat.Event
@@ -87,34 +89,35 @@ func (l *Log) Open(ctx context.Context) error {
 	}
 	l.epoch = epoch
 	l.applied.Store(int64(head))
-	return l.preload(ctx, max(trimmed, head-chat.Position(l.cfg.Ring)), head)
+	l.preload(ctx, max(trimmed, head-chat.Position(l.cfg.Ring)), head)
+	return ctx.Err()
 }
 
 // preloadTime is how long a start may take to read what the ring would hold.
 const preloadTime = 2 * time.Second
 
 // preload puts what came before the present end into the ring, so that those who come back after a restart are served from
-// memory: the newest first, as far as the time suffices.
-func (l *Log) preload(ctx context.Context, from, to chat.Position) error {
+// memory: the newest first, as far as the time suffices. What cannot be read is read when it is asked for.
+func (l *Log) preload(ctx context.Context, from, to chat.Position) {
 	var pages [][]*chat.Event
 	for begun := time.Now(); from < to && time.Since(begun) < preloadTime; {
 		n := min(to-from, page)
 		events, err := l.cfg.Source.Events(ctx, to-n, int(n))
-		if err != nil {
-			return err
-		}
-		if len(contiguous(events, to-n)) < int(n) { // trimmed meanwhile
+		if err == nil && len(contiguous(events, to-n)) < int(n) { // trimmed meanwhile
 			break
 		}
-		if err = l.cfg.Fill(ctx, events); err != nil {
-			return err
+		if err == nil {
+			err = l.cfg.Fill(ctx, events)
+		}
+		if err != nil {
+			l.cfg.Log.Warn("the newest events cannot be read at the start; who comes back is served from the database", "error", err)
+			break
 		}
 		pages = append(pages, events)
 		to -= n
 	}
 	slices.Reverse(pages)
 	l.ring = slices.Concat(pages...)
-	return nil
 }
 
 // Start begins to follow from there. The consumer is ready.
@@ -380,13 +383,14 @@ func (l *Log) Reached(ctx context.Context, p chat.Position) error {
 	if p <= l.Applied() {
 		return nil
 	}
+	asks := l.asks.Load()
 	behind := &chat.Error{Code: chat.CodeUnavailable, Message: "this node is behind; try again", RetryAfter: time.Second}
 	select {
 	case l.asking <- struct{}{}:
 	case <-ctx.Done():
 		return errors.Join(behind, ctx.Err())
 	}
-	err := l.grown(ctx, p)
+	err := l.grown(ctx, p, asks)
 	<-l.asking
 	if err != nil {
 		return err
@@ -406,19 +410,23 @@ func (l *Log) Reached(ctx context.Context, p chat.Position) error {
 	}
 }
 
-// grown asks the database whether the log reaches as far as p, unless somebody has found so meanwhile: thousands may come
-// from a node that knew of more.
-func (l *Log) grown(ctx context.Context, p chat.Position) error {
-	if p <= l.known {
+// grown asks the database whether the log reaches as far as p, unless somebody has begun to ask since asks was read:
+// thousands may come from a node that knew of more.
+func (l *Log) grown(ctx context.Context, p chat.Position, asks int64) error {
+	if p > l.known && l.asks.CompareAndSwap(asks, asks+1) {
+		var head chat.Position
+		if _, head, _, l.away = l.cfg.Source.Bounds(context.WithoutCancel(ctx)); l.away == nil { // the others wait for it too
+			l.known = head
+			if p <= head {
+				l.Offer(nil)
+			}
+		}
+	}
+	switch {
+	case p <= l.known:
 		return nil
+	case l.away != nil:
+		return l.away
 	}
-	_, head, _, err := l.cfg.Source.Bounds(ctx)
-	if err != nil {
-		return err
-	}
-	if l.known = head; p > head {
-		return chat.ErrInvalidCursor
-	}
-	l.Offer(nil)
-	return nil
+	return chat.ErrInvalidCursor
 }

@@ -297,12 +297,14 @@ func TestPreload(t *testing.T) {
 		events, ring int
 		trimmed      chat.Position
 		slow         time.Duration // to fill
+		fails        int           // which page cannot be filled at first; 0: none
 		first        chat.Position // position that needs no database
 	}{
 		"pages":         {events: 2500, ring: 1700, first: 801},
 		"all":           {events: 1500, ring: 1700, first: 1},
 		"nothing":       {events: 0, ring: 1700, first: 1},
 		"what is left":  {events: 2500, ring: 1700, trimmed: 2000, first: 2001},
+		"what is there": {events: 4500, ring: 4500, fails: 3, first: 2501},
 		"what is quick": {events: 4500, ring: 4500, slow: 1500 * time.Millisecond, first: 2501},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -312,6 +314,9 @@ func TestPreload(t *testing.T) {
 				filled := map[*chat.Event]bool{}
 				l, _ := follow(t, s, c.ring, func(es []*chat.Event) error {
 					time.Sleep(c.slow)
+					if c.fails--; c.fails == 0 {
+						return errDown
+					}
 					for _, e := range es {
 						filled[e] = true
 					}
@@ -367,6 +372,27 @@ func TestReached(t *testing.T) {
 		all.Wait()
 		if s.heads != 1 {
 			t.Errorf("the end was asked for %d times", s.heads)
+		}
+		s.heads = 0
+		for range 1000 { // also of an answer that is no
+			all.Go(func() {
+				if err := l.Reached(t.Context(), 200); !errors.Is(err, chat.ErrInvalidCursor) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if s.heads > 2 {
+			t.Errorf("a position that does not exist was asked for %d times", s.heads)
+		}
+		s.down = true
+		if err := l.Reached(t.Context(), 300); !errors.Is(err, errDown) {
+			t.Error(err)
+		}
+		s.down = false
+		s.add(topic, 200)
+		if err := l.Reached(t.Context(), 300); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/parley-chat/parley/internal/limit"
@@ -84,4 +87,37 @@ func TestSharedMemory(t *testing.T) {
 	if wantRefused(t, l.Allow(t.Context(), "0")); asked != 1001 {
 		t.Error("more is remembered than 100 keys")
 	}
+}
+
+// A flood of attempts leaves the database to others.
+func TestSharedFlood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var asked, now, most atomic.Int64
+		l := limit.NewShared(limit.Config{N: 5}, func(context.Context, [16]byte, int, time.Duration) (time.Duration, error) {
+			asked.Add(1)
+			most.Store(max(most.Load(), now.Add(1)))
+			time.Sleep(2 * time.Millisecond)
+			now.Add(-1)
+			return time.Minute, nil
+		})
+		var all sync.WaitGroup
+		for range 2000 {
+			all.Go(func() { wantRefused(t, l.Allow(t.Context(), "a")) })
+		}
+		all.Wait()
+		if asked.Load() > 4 || most.Load() > 4 {
+			t.Errorf("%d were counted, %d at once", asked.Load(), most.Load())
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 4 {
+			all.Go(func() { _ = l.Allow(t.Context(), "b") })
+		}
+		synctest.Wait()
+		cancel()
+		if err := l.Allow(ctx, "c"); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		all.Wait()
+	})
 }

@@ -28,8 +28,12 @@ func (s *Store) TakeLimit(ctx context.Context, key [16]byte, n int, per time.Dur
 	db = db.WithContext(ctx)
 	step := per.Microseconds() / int64(n)
 	room := step * int64(n-1)
+	// No count is so far ahead, also of one that has begun a little later elsewhere: the clock was wrong, and would refuse the
+	// key for as long as it was ahead.
+	never := 2 * per.Microseconds()
 	_, err = one(db, value[int], "INSERT INTO limits AS l (key, full_at) VALUES (?, "+s.clock+" + ?) ON CONFLICT (key) DO UPDATE SET full_at = CASE WHEN l.full_at > "+
-		s.clock+" THEN l.full_at ELSE "+s.clock+" END + ? WHERE l.full_at <= "+s.clock+" + ? RETURNING 1", binary16(key[:]), step, step, room)
+		s.clock+" AND l.full_at <= "+s.clock+" + ? THEN l.full_at ELSE "+s.clock+" END + ? WHERE l.full_at <= "+s.clock+" + ? OR l.full_at > "+s.clock+" + ? RETURNING 1",
+		binary16(key[:]), step, never, step, room, never)
 	if !errors.Is(err, chat.ErrNotFound) {
 		return 0, translate(err)
 	}

@@ -73,6 +73,14 @@ func TestTakeLimit(t *testing.T) {
 			}
 		}
 
+		// The database's clock was a day ahead once.
+		mustFill(t, url, "UPDATE limits SET full_at = full_at + 86400000000")
+		for i := range 5 {
+			if wait := mustTake(t, s, "a", 4); wait == 0 != (i < 4) || wait > 15*time.Minute {
+				t.Error(i, wait)
+			}
+		}
+
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := s.TakeLimit(ctx, limitKey("c"), 1, time.Hour); err == nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // NATS is a server in this process, on the loopback address, that can be stopped and started again where it was.
@@ -34,6 +36,21 @@ func mustNATS(tb testing.TB, store string) *NATS {
 	n.Start()
 	tb.Cleanup(n.Stop)
 	return n
+}
+
+// MustReachJetStream reaches a server as its operators and other services do.
+func MustReachJetStream(tb testing.TB, url string) jetstream.JetStream {
+	tb.Helper()
+	c, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(c.Close)
+	js, err := jetstream.New(c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return js
 }
 
 // EnableJetStream gives a running server without JetStream one.

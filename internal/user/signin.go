@@ -67,7 +67,7 @@ func (s *Service) SignUp(ctx context.Context, c token.Client, name, password str
 }
 
 // SignIn starts a session. Who fails learns neither from the answer nor from its time whether there is such a user.
-// Errors: UNAUTHENTICATED, RATE_LIMITED.
+// Errors: UNAUTHENTICATED, RATE_LIMITED, FORBIDDEN (suspended, and the password is right).
 func (s *Service) SignIn(ctx context.Context, c token.Client, name, password string) (*SignedIn, error) {
 	name, ok := username(name)
 	if err := s.admit(ctx, c); err != nil {

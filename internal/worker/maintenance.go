@@ -92,7 +92,7 @@ func (m *maintenance) trim(ctx context.Context) error {
 		},
 		func() (int64, error) { return m.store.TrimLimits(ctx, trimMax) },
 	} {
-		for n := int64(trimMax); n == trimMax; { // a piece at a time, so that nobody waits long for the lock
+		for n := int64(trimMax); n >= trimMax; { // a piece at a time, so that nobody waits long for the lock
 			var err error
 			if n, err = piece(); err != nil {
 				return err

@@ -3,7 +3,7 @@
 CREATE TABLE limits (
   key uuid PRIMARY KEY, -- a hash: an attacker chooses what is in it
   full_at bigint NOT NULL -- when nothing counts any more, in microseconds since 1970 on the database's own clock
-) WITH (fillfactor = 70);
+);
 CREATE INDEX limits_full ON limits (full_at);
 
 -- +goose Down

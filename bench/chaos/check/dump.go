@@ -4,10 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-chat/parley/bench/chaos/check/verdict"
 	"github.com/parley-chat/parley/bench/chaos/history"
@@ -105,8 +109,55 @@ func event(s *scanned) verdict.Row {
 	return r
 }
 
-// dump writes the tables that are judged to a file, as of one moment.
-func dump(ctx context.Context, url, out string) error {
+// The stream may be behind a log that is at rest by as much as it takes another node to go on with it.
+const catchesUpIn = time.Minute
+
+// told calls fn with each event of the stream for other services. It waits for a stream that is behind head.
+func told(ctx context.Context, addr string, head int64, fn func(verdict.Row) error) error {
+	conn, err := nats.Connect("nats://" + addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return err
+	}
+	c, err := js.OrderedConsumer(ctx, "PARLEY_EVENTS", jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(catchesUpIn); head > 0; {
+		m, err := c.Next(jetstream.FetchMaxWait(time.Until(deadline)))
+		if errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
+			return nil // what is missing is for check to say
+		}
+		if err != nil {
+			return err
+		}
+		var e struct {
+			Position                        int64
+			Type, Topic, ActorID, SubjectID string
+			Seq                             int64
+		}
+		if err := json.Unmarshal(m.Data(), &e); err != nil {
+			return fmt.Errorf("an event of the stream: %w", err)
+		}
+		r := verdict.Row{Table: "told", ID: m.Headers().Get("Nats-Msg-Id"), Pos: e.Position, Topic: e.Topic, Type: e.Type, Actor: e.ActorID, Subject: e.SubjectID, Seq: e.Seq}
+		if err := fn(r); err != nil {
+			return err
+		}
+		if e.Position >= head {
+			if i, err := c.Info(ctx); err != nil || i.NumPending == 0 {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// dump writes the tables that are judged to a file, as of one moment, and then the stream.
+func dump(ctx context.Context, url, addr, out string) error {
 	db, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
@@ -132,6 +183,13 @@ func dump(ctx context.Context, url, out string) error {
 		if _, err := pgx.ForEachRow(rs, t.dest(&s), func() error { return enc.Encode(t.row(&s)) }); err != nil {
 			return fmt.Errorf("%s: %w", t.sql, err)
 		}
+	}
+	var head int64
+	if err := tx.QueryRow(ctx, "SELECT position FROM event_head").Scan(&head); err != nil {
+		return err
+	}
+	if err := told(ctx, addr, head, func(r verdict.Row) error { return enc.Encode(r) }); err != nil {
+		return fmt.Errorf("the stream of events: %w", err)
 	}
 	if err := b.Flush(); err != nil {
 		return err

@@ -1,7 +1,7 @@
 // Command check judges a chaos run.
 //
-//	check dump -url postgres://… -out dump.jsonl
-//	check -dump dump.jsonl [-commit hash] [-out report.md] load.jsonl nemesis.jsonl runner.jsonl …
+//	check dump -url postgres://… -nats address -out dump.jsonl
+//	check -dump dump.jsonl [-commit hash] [-again flags] [-out report.md] load.jsonl nemesis.jsonl runner.jsonl …
 //
 // The dump is taken when the servers have stopped or are at rest. The report goes to -out and a summary to stdout. Exit 0:
 // passed; 1: a promise is broken; 2: inconclusive, too little happened to say (or check could not read what it was given).
@@ -23,11 +23,12 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "dump" {
 		flags := flag.NewFlagSet("dump", flag.ExitOnError)
 		url := flags.String("url", "", "the database: postgres://…")
+		bus := flags.String("nats", "", "the NATS server with the stream of events: host:port")
 		out := flags.String("out", "dump.jsonl", "where to")
 		_ = flags.Parse(os.Args[2:]) // it exits itself
 		ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer cancel()
-		if err := dump(ctx, *url, *out); err != nil {
+		if err := dump(ctx, *url, *bus, *out); err != nil {
 			fmt.Fprintln(os.Stderr, "check:", err)
 			os.Exit(2) //nolint:gocritic // nothing is left to do
 		}
@@ -35,9 +36,10 @@ func main() {
 	}
 	dumped := flag.String("dump", "dump.jsonl", "the database at the end")
 	commit := flag.String("commit", "", "what was tried, for the report")
+	again := flag.String("again", "", "flags of chaos that replay the run, for the report")
 	out := flag.String("out", "", "where the report goes; empty: stdout")
 	flag.Parse()
-	code, err := check(*dumped, *commit, *out, flag.Args())
+	code, err := check(*dumped, *commit, *again, *out, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "check:", err)
 		code = 2
@@ -45,7 +47,7 @@ func main() {
 	os.Exit(code)
 }
 
-func check(dumped, commit, out string, histories []string) (int, error) {
+func check(dumped, commit, again, out string, histories []string) (int, error) {
 	run := verdict.NewRun()
 	for _, name := range histories {
 		f, err := os.Open(name) //nolint:gosec // the operator names it
@@ -67,7 +69,7 @@ func check(dumped, commit, out string, histories []string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", dumped, err)
 	}
-	report := verdict.Report{Verdict: verdict.Judge(run, db), Commit: commit}
+	report := verdict.Report{Verdict: verdict.Judge(run, db), Commit: commit, Again: again}
 	report.Seed, report.Quick = run.Seed()
 	if out == "" {
 		_, err = report.WriteTo(os.Stdout)

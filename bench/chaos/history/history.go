@@ -23,7 +23,8 @@
 //	error      conn, code: the subscription was refused or ended with an error
 //	complete   conn: the server ended the subscription
 //	close      conn, close, text: the connection is over. close is the WebSocket code; 0 is a network error, -1 the
-//	           subscriber's own doing
+//	           subscriber's own doing: it has ended, or has waited in vain. text begins with "status" and its number
+//	           where there was an HTTP answer that was no connection
 //	pause      conn, for: the subscriber stops reading for so long
 //	lag        for: how late load's own clock tick came; written when it is more than 100 ms
 //	final      sub, pos: the subscriber is to come to this position before the end
@@ -31,8 +32,13 @@
 // # Nemesis
 //
 //	fault      n, phase (begin, heal), name (kill, stop, restart, postgres, nats, doorbells, sockets, …), node (0: none),
-//	           text. n numbers the faults; begin is written right before the deed, heal when its cause is gone: the
-//	           restarted process answers, the stopped one was continued, the proxy is honest again
+//	           text, for. n numbers the faults; begin is written right before the deed, heal when its cause is gone: the
+//	           restarted process answers, the stopped one was continued, the proxy is honest again. for is how long a
+//	           node that is killed has been stopped already: what was sent to it meanwhile it has not seen
+//	died       name, node (0: PostgreSQL or NATS), pid, text: a process that was ready has ended, and nobody ended it
+//	undrained  name, node, pid, text: a node that was asked to end did not in time, and was killed
+//	startfailed name, node, text: a process did not come back within a minute
+//	lag        for: as load's, of nemesis; written when it is more than a second
 //	sample     node, pid, goroutines, memory (resident bytes), pos (log position applied), gaps (parley_log_gaps_total),
 //	           catchups (parley_catch_ups_total), sockets. Counters are those of the process pid. Absent while a node is
 //	           down. About one a second, from before load's phase quiet until its end

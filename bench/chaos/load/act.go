@@ -161,12 +161,12 @@ func (p *play) reads(ctx, hard context.Context) {
 	r := random(p.seed, rndReads, 0)
 	every(ctx, r, p.readRate, func(int) {
 		to := p.w.small[r.IntN(len(p.w.small))]
-		who := to.members[r.IntN(len(to.members))]
-		seq := to.lastSeq.Load()
+		who, seq := to.members[r.IntN(len(to.members))], to.lastSeq.Load()
+		// Drawn whether it is needed or not: later draws must not depend on what has happened.
+		rec, rnd := history.Record{Act: "markRead", Actor: who.id, Conv: to.id, Seq: seq, Node: p.c.anyNode(r)}, random(r.Uint64(), rndReads, 1)
 		if seq == 0 || !to.inside(who) {
 			return
 		}
-		rec, rnd := history.Record{Act: "markRead", Actor: who.id, Conv: to.id, Seq: seq, Node: p.c.anyNode(r)}, random(r.Uint64(), rndReads, 1)
 		p.begin(func() {
 			p.c.until(hard, rnd, rec, who.token, qRead, map[string]any{"conversationId": to.id, "seq": seq})
 		})

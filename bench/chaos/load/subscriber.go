@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -126,6 +127,9 @@ func (s *subscriber) run(ctx context.Context) {
 			if err != nil {
 				end.Text = err.Error()
 			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				end.Close = -1
+			}
 		}
 		s.c.w.Write(end)
 		if s.pos.Load() > before {
@@ -170,6 +174,9 @@ func (s *subscriber) listen(ctx context.Context, conn int) error {
 	ws, resp, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(s.c.nodes[s.node-1], "http")+"/graphql", nil)
 	if resp != nil {
 		_ = resp.Body.Close()
+		if err != nil {
+			err = fmt.Errorf("status %d: %w", resp.StatusCode, err)
+		}
 	}
 	if err != nil {
 		return err

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -22,16 +22,15 @@ type nemesis struct {
 	postgres, nats, doorbells, sockets sync.Mutex
 }
 
-// harm does what the schedule says, and returns when all is mended. A cancelled context ends the harm, and mends it.
-func harm(ctx context.Context, c *cluster.Cluster, w *history.Writer, all []fault, seed uint64) error {
+// harm does what the schedule says, and returns when all is mended that can be. A cancelled context ends the harm, and
+// mends it.
+func harm(ctx context.Context, c *cluster.Cluster, w *history.Writer, all []fault, seed uint64) {
 	n := &nemesis{c: c, w: w, nodes: make([]sync.Mutex, len(c.Nodes)), random: rand.New(rand.NewPCG(seed, 1))} //nolint:gosec // not a secret
 	var doing sync.WaitGroup
-	failed := make([]error, len(all))
 	for i, begun := 0, time.Now(); i < len(all) && wait(ctx, all[i].At-time.Since(begun)); i++ {
-		doing.Go(func() { failed[i] = n.do(ctx, i+1, all[i]) })
+		doing.Go(func() { n.do(ctx, i+1, all[i]) })
 	}
 	doing.Wait()
-	return errors.Join(failed...)
 }
 
 // wait says whether the time has passed without the end of ctx.
@@ -44,40 +43,66 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (n *nemesis) do(ctx context.Context, number int, f fault) error {
+func (n *nemesis) do(ctx context.Context, number int, f fault) {
 	guard, deed, mend := n.plan(f)
 	guard.Lock()
 	defer guard.Unlock()
-	thaw := func() {}
-	if f.Frozen > 0 { // part of the run-up: what is under way when the node dies is what counts
-		thaw = n.freeze(f)
-		wait(ctx, f.Frozen)
-	}
 	r := history.Record{K: "fault", N: number, Phase: "begin", Name: f.Name, Node: f.Node, Text: f.Text}
+	relieve := func() {}
+	if f.Burden != none { // part of the run-up: what is under way when the node dies is what counts
+		begun := time.Now()
+		if relieve = n.burden(f); relieve == nil {
+			relieve, r.Text = func() {}, ""
+		} else {
+			wait(ctx, f.Burdened)
+		}
+		if f.Burden == nodeStopped {
+			r.For = time.Since(begun).Nanoseconds()
+		}
+	}
 	n.w.Write(r)
 	deed()
-	thaw()
+	relieve()
 	wait(ctx, f.For)
 	if err := mend(); err != nil {
-		return fmt.Errorf("fault %d (%s): %w", number, f.Name, err)
+		n.w.Write(history.Record{K: "startfailed", Name: cmp.Or(nodeName(f.Node), f.Name), Node: f.Node, Text: err.Error()})
+		return
 	}
-	r.Phase = "heal"
+	r.Phase, r.For = "heal", 0
 	n.w.Write(r)
-	return nil
 }
 
-// freeze stops what a kill is preceded by. The node needs no thaw; PostgreSQL is left alone while it has a fault of its own.
-func (n *nemesis) freeze(f fault) (thaw func()) {
-	if !f.Database {
+func nodeName(node int) string {
+	if node == 0 {
+		return ""
+	}
+	return fmt.Sprint("node ", node)
+}
+
+// burden has a node be at a loss before it is killed. The node itself needs no relief; PostgreSQL is left alone while it has
+// a fault of its own, and the result is nil.
+func (n *nemesis) burden(f fault) (relieve func()) {
+	if f.Burden == nodeStopped {
 		n.c.Nodes[f.Node-1].Pause()
 		return func() {}
 	}
 	if !n.postgres.TryLock() {
-		return func() {}
+		return nil
 	}
-	n.c.Postgres.Pause()
+	pg := n.c.Postgres
+	if f.Burden == postgresStopped {
+		pg.Pause()
+		return func() {
+			pg.Resume()
+			n.postgres.Unlock()
+		}
+	}
+	if err := pg.SlowCommits(true); err != nil { // it is not there: it is not for this fault to say so
+		n.postgres.Unlock()
+		return nil
+	}
 	return func() {
-		n.c.Postgres.Resume()
+		_ = pg.SlowCommits(false)
 		n.postgres.Unlock()
 	}
 }
@@ -97,7 +122,7 @@ func (n *nemesis) plan(f fault) (guard *sync.Mutex, deed func(), mend func() err
 		case "stop":
 			return guard, node.Pause, resume(node)
 		case "restart":
-			return guard, func() { node.Drain() }, func() error { return revive(node) }
+			return guard, func() { node.Drain() } /* says itself that it failed */, func() error { return revive(node) }
 		}
 	}
 	switch f.Name {

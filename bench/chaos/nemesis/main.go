@@ -30,6 +30,7 @@ import (
 type ready struct {
 	Nodes    []string `json:"nodes"`    // where clients reach them
 	Database string   `json:"database"` // its address
+	NATS     string   `json:"nats"`
 }
 
 func main() {
@@ -70,6 +71,9 @@ func run(cfg cluster.Config, out string, length time.Duration) (err error) {
 			err = e
 		}
 	}()
+	cfg.Failed = func(what, process string, node, pid int, how string) {
+		w.Write(history.Record{K: what, Name: process, Node: node, PID: pid, Text: how})
+	}
 	c, err := cluster.Start(ctx, cfg)
 	if err != nil {
 		return err
@@ -80,10 +84,11 @@ func run(cfg cluster.Config, out string, length time.Duration) (err error) {
 	for i := range c.Nodes {
 		sampling.Go(func() { sample(sctx, w, c.Nodes[i], i+1) })
 	}
+	sampling.Go(func() { tick(sctx, w) })
 	defer sampling.Wait()
 	defer enough()
 
-	at := ready{Database: c.URL()}
+	at := ready{Database: c.URL(), NATS: c.NATS.Addr}
 	for _, n := range c.Nodes {
 		at.Nodes = append(at.Nodes, "http://"+n.Front.Addr())
 	}
@@ -105,9 +110,7 @@ func run(cfg cluster.Config, out string, length time.Duration) (err error) {
 		<-gone
 		cancel()
 	}()
-	if err := harm(fctx, c, w, schedule(cfg.Seed, length, cfg.Nodes), cfg.Seed); err != nil {
-		return err
-	}
+	harm(fctx, c, w, schedule(cfg.Seed, length, cfg.Nodes), cfg.Seed)
 	w.Flush()
 	fmt.Println("healed")
 	select {

@@ -32,6 +32,18 @@ func sample(ctx context.Context, w *history.Writer, n *cluster.Node, number int)
 	}
 }
 
+// tick writes down when this process itself was late: so was all it did, and the machine has too much to do.
+func tick(ctx context.Context, w *history.Writer) {
+	const often = 100 * time.Millisecond
+	for last := history.Now(); wait(ctx, often); {
+		now := history.Now()
+		if late := now - last - int64(often); late > int64(time.Second) {
+			w.Write(history.Record{K: "lag", For: late})
+		}
+		last = now
+	}
+}
+
 var scrape = http.Client{Timeout: time.Second}
 
 // metrics reads the values without labels.

@@ -19,11 +19,23 @@ type fault struct {
 	Node int // from 1; 0: none, or all
 	Text string
 
-	Frozen   time.Duration    // kill: how long something is stopped before, so that requests are under way when the node dies
-	Database bool             // kill: what is stopped is PostgreSQL, which may store what nobody is told of
+	Burden   burden           // kill: what is the matter before
+	Burdened time.Duration    // for so long
 	Share    float64          // sockets: of the connections
 	Mischief cluster.Mischief // doorbells
 }
+
+// burden is what keeps requests under way, so that there are some when a node is killed.
+type burden int
+
+const (
+	none burden = iota
+	// What PostgreSQL has been told to store, or is storing, nobody is told of.
+	slowCommits
+	postgresStopped
+	// What was sent to it is lost.
+	nodeStopped
+)
 
 // The faults. How many there are in ten minutes; a shorter run has its share, and some of each.
 var kinds = []struct {
@@ -70,7 +82,7 @@ func schedule(seed uint64, length time.Duration, nodes int) (all []fault) {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b fault) int { return cmp.Compare(a.At, b.At) })
-	spare(all, nodes)
+	spare(all, 1+r.IntN(nodes), length, nodes)
 	return all
 }
 
@@ -78,15 +90,17 @@ func schedule(seed uint64, length time.Duration, nodes int) (all []fault) {
 func detail(f *fault, i int, r *rand.Rand) {
 	switch f.Name {
 	case "kill":
-		f.Frozen = time.Duration(200+r.IntN(300)) * time.Millisecond
-		switch i % 3 {
-		case 0:
-			f.Text = fmt.Sprintf("stopped %v before", f.Frozen)
-		case 1:
-			f.Database = true
-			f.Text = fmt.Sprintf("PostgreSQL stopped %v before", f.Frozen)
-		case 2:
-			f.Frozen = 0
+		f.Burdened = time.Duration(200+r.IntN(300)) * time.Millisecond
+		f.Burden = []burden{slowCommits, postgresStopped, slowCommits, postgresStopped, none, nodeStopped}[i%6] // a quick run has two
+		switch f.Burden {
+		case slowCommits:
+			f.Text = fmt.Sprintf("commits slow %v before", f.Burdened)
+		case postgresStopped:
+			f.Text = fmt.Sprintf("PostgreSQL stopped %v before", f.Burdened)
+		case nodeStopped:
+			f.Text = fmt.Sprintf("stopped %v before", f.Burdened)
+		case none:
+			f.Burdened = 0
 		}
 	case "sockets":
 		f.Share = 0.2 + 0.8*r.Float64()
@@ -101,20 +115,25 @@ func detail(f *fault, i int, r *rand.Rand) {
 	}
 }
 
-// spare moves a fault to another node where its own is not back from the last one.
-func spare(all []fault, nodes int) {
+// spare moves a fault to another node where its own is not back from the last one. One node is neither killed nor restarted
+// in the second half: what it gathers can be seen only in a process that lives on.
+func spare(all []fault, old int, length time.Duration, nodes int) {
 	busy := make([]time.Duration, nodes+1)
 	for i := range all {
 		f := &all[i]
 		if f.Node == 0 {
 			continue
 		}
+		spared := func(node int) bool { return node == old && f.At >= length/2 && f.Name != "stop" && nodes > 1 }
 		for range nodes {
-			if busy[f.Node] <= f.At {
+			if busy[f.Node] <= f.At && !spared(f.Node) {
 				break
 			}
 			f.Node = f.Node%nodes + 1
 		}
-		busy[f.Node] = f.At + f.Frozen + f.For + comesBack
+		if spared(f.Node) { // all others are busy: it waits for the next
+			f.Node = f.Node%nodes + 1
+		}
+		busy[f.Node] = f.At + f.Burdened + f.For + comesBack
 	}
 }

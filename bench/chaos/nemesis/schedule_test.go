@@ -14,10 +14,13 @@ func TestSchedule(t *testing.T) {
 		if again := schedule(seed, 10*time.Minute, 3); !reflect.DeepEqual(all, again) {
 			t.Fatalf("seed %d is two runs", seed)
 		}
-		counts, killed, overlaps := map[string]int{}, map[int]int{}, 0
+		counts, killed, ended, overlaps := map[string]int{}, map[int]int{}, map[int]bool{}, 0
 		for i, f := range all {
 			if counts[f.Name]++; f.Name == "kill" {
 				killed[f.Node]++
+			}
+			if f.At >= 5*time.Minute && (f.Name == "kill" || f.Name == "restart") {
+				ended[f.Node] = true
 			}
 			if f.At < firstAfter || f.At+f.For > 10*time.Minute-healBefore || f.Node < 0 || f.Node > 3 {
 				t.Errorf("seed %d: %+v", seed, f)
@@ -26,7 +29,10 @@ func TestSchedule(t *testing.T) {
 				overlaps++
 			}
 		}
-		if min(killed[1], killed[2], killed[3]) < 4 {
+		if len(ended) != 2 {
+			t.Errorf("seed %d: in the second half %d nodes are ended", seed, len(ended))
+		}
+		if min(killed[1], killed[2], killed[3]) < 2 {
 			t.Errorf("seed %d: kills of nodes: %v", seed, killed)
 		}
 		if counts["kill"] < 20 || counts["postgres"] < 5 || counts["nats"] < 5 || len(counts) != len(kinds) || overlaps == 0 {

@@ -84,7 +84,6 @@ const (
 	// For whatever needs an operator: JetStream is off, or the stream is somebody else's.
 	retries = 10
 
-	headerEpoch  = "Parley-Epoch"
 	headerMissed = "Parley-Missed"
 	metaEpoch    = "parley_epoch"
 	metaOffset   = "parley_offset" // position minus sequence
@@ -99,7 +98,7 @@ var overtaken = map[jetstream.ErrorCode]bool{
 
 var (
 	errOvertaken = errors.New("another node exports")
-	errForeign   = errors.New("the stream does not belong to this log; nothing is exported until it is deleted or another is named")
+	errForeign   = errors.New("the stream does not belong to this log; nothing is exported until it is deleted, or this installation gets a PARLEY_CLUSTER of its own")
 	errDeleted   = errors.New("the stream was deleted; it is made anew if nobody else does") // the server needs a moment between the two
 )
 
@@ -160,9 +159,9 @@ func (x *Exporter) run(ctx context.Context) {
 			continue
 		}
 		pause := x.cfg.Watch
-		x.refused.Store(errors.Is(err, errForeign))
 		switch {
 		case errors.Is(err, errForeign):
+			x.refused.Store(true)
 			x.say(slog.LevelError, "the events for other services cannot be exported", err)
 			x.known.Store(-1) // the position is not of this log
 			x.waiting.Store(0)
@@ -175,6 +174,12 @@ func (x *Exporter) run(ctx context.Context) {
 			pause *= retries
 		case x.bus.Connected(): // who has lost the connection has said so
 			x.say(slog.LevelWarn, "the events for other services wait", err)
+			x.waiting.CompareAndSwap(0, time.Now().UnixMicro())
+			if errors.Is(err, context.DeadlineExceeded) { // nobody answers, as where permissions are missing
+				pause *= retries
+			}
+		default:
+			x.waiting.CompareAndSwap(0, time.Now().UnixMicro())
 		}
 		x.behind(ctx)
 		x.sleep(ctx, pause)
@@ -412,7 +417,6 @@ func (x *Exporter) publish(ctx context.Context, events []*chat.Event) error {
 			jetstream.MsgIDHeader:           {positionText(e.Position)},
 			jetstream.ExpectedStreamHeader:  {x.cfg.Stream},
 			jetstream.ExpectedLastSeqHeader: {strconv.FormatUint(x.sequence+uint64(i), 10)}, //nolint:gosec // an index
-			headerEpoch:                     {strconv.Itoa(int(x.epoch))},
 		}}
 		switch {
 		case i > 0:

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-chat/parley/internal/bus"
@@ -117,21 +116,6 @@ func mustExportTo(t *testing.T, url string, l natsbus.Log, watch time.Duration, 
 	return x
 }
 
-// operator reaches the server as its operators and other services do.
-func operator(t *testing.T, url string) jetstream.JetStream {
-	t.Helper()
-	c, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	js, err := jetstream.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
-
 // mustMakeStream makes the stream as an operator would who wants no help from the server's memory of what it has seen.
 func mustMakeStream(t *testing.T, js jetstream.JetStream, change ...func(*jetstream.StreamConfig)) jetstream.Stream {
 	t.Helper()
@@ -185,7 +169,7 @@ func mustEqual(t *testing.T, js jetstream.JetStream, l *fakeLog, after chat.Posi
 		if err := json.Unmarshal(m.Data(), &got); err != nil || got.Position != after || !bytes.Equal(m.Data(), bus.NewEvent(l.epoch, e).JSON()) {
 			t.Fatalf("message %d is %s, want position %d (%v)", i+1, m.Data(), after, err)
 		}
-		if h := m.Headers(); h.Get("Nats-Msg-Id") != fmt.Sprint(after) || h.Get("Parley-Epoch") != fmt.Sprint(l.epoch) || m.Subject() != subject+"."+string(e.Type) {
+		if h := m.Headers(); h.Get("Nats-Msg-Id") != fmt.Sprint(after) || m.Subject() != subject+"."+string(e.Type) {
 			t.Fatalf("message %d: %v of %s", i+1, h, m.Subject())
 		}
 	}
@@ -218,7 +202,7 @@ func mustRead(t *testing.T, js jetstream.JetStream) (all []jetstream.Msg) {
 func TestExport(t *testing.T) {
 	t.Parallel()
 	server, l := testkit.MustJetStream(t), newLog()
-	js := operator(t, server.URL())
+	js := testkit.MustReachJetStream(t, server.URL())
 	mustMakeStream(t, js)
 	slow := held{l, func(int, int) {
 		if rand.IntN(8) == 0 {
@@ -267,7 +251,7 @@ func TestExport(t *testing.T) {
 func TestExporterIsPaused(t *testing.T) {
 	t.Parallel()
 	server, l := testkit.MustJetStream(t), newLog()
-	js := operator(t, server.URL())
+	js := testkit.MustReachJetStream(t, server.URL())
 	mustMakeStream(t, js)
 	stopped, resume := make(chan struct{}), make(chan struct{})
 	var stop atomic.Bool
@@ -318,7 +302,7 @@ func TestExportOutage(t *testing.T) {
 		}
 	})
 	server.Start()
-	js := operator(t, server.URL())
+	js := testkit.MustReachJetStream(t, server.URL())
 	var backup string
 	for round := range 4 {
 		seen := last(js)
@@ -405,7 +389,7 @@ func lossy(t *testing.T, to string) (url string, cuts *atomic.Int64) {
 func TestLostConfirmations(t *testing.T) {
 	t.Parallel()
 	server, l := testkit.MustJetStream(t), newLog()
-	js := operator(t, server.URL())
+	js := testkit.MustReachJetStream(t, server.URL())
 	mustMakeStream(t, js)
 	url, cuts := lossy(t, server.URL())
 	for range 2 {
@@ -423,7 +407,7 @@ func TestLostConfirmations(t *testing.T) {
 func TestIntruder(t *testing.T) {
 	t.Parallel()
 	server, l := testkit.MustJetStream(t), newLog()
-	js := operator(t, server.URL())
+	js := testkit.MustReachJetStream(t, server.URL())
 	mustMakeStream(t, js)
 	for round := range 10 {
 		x := mustExport(t, server.URL(), l, time.Millisecond)
@@ -503,7 +487,7 @@ func TestForeignStream(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			server, l := testkit.MustJetStream(t), newLog()
-			js := operator(t, server.URL())
+			js := testkit.MustReachJetStream(t, server.URL())
 			l.add(100)
 			x := mustExport(t, server.URL(), l, 100*time.Millisecond)
 			mustHold(t, js, l)
@@ -544,11 +528,27 @@ func mustPurge(t *testing.T, js jetstream.JetStream) {
 	}
 }
 
+// A stream that cannot be made is seen in the metrics.
+func TestOverlappingStream(t *testing.T) {
+	t.Parallel()
+	server, l := testkit.MustJetStream(t), newLog()
+	js := testkit.MustReachJetStream(t, server.URL())
+	mustMakeStream(t, js, func(c *jetstream.StreamConfig) { c.Name = "ANOTHER" })
+	l.add(3)
+	x := mustExport(t, server.URL(), l, 10*time.Millisecond)
+	eventually(t, "something waits", func() bool { return !x.Stats().Waiting.IsZero() })
+	if err := js.DeleteStream(t.Context(), "ANOTHER"); err != nil {
+		t.Fatal(err)
+	}
+	mustHold(t, js, l)
+	eventually(t, "nothing waits", func() bool { return x.Stats().Waiting.IsZero() })
+}
+
 // What the log no longer has is reported, in the log, in the metrics and in the stream, and the rest follows.
 func TestTrimmedLog(t *testing.T) {
 	t.Parallel()
 	server, l := testkit.MustJetStream(t), newLog()
-	js := operator(t, server.URL())
+	js := testkit.MustReachJetStream(t, server.URL())
 	l.add(50)
 	l.trimmed = 20 // before the first start: nobody has missed it
 	x := mustExport(t, server.URL(), l, time.Millisecond)
@@ -592,7 +592,7 @@ func TestTrimmedLog(t *testing.T) {
 func TestWorkQueue(t *testing.T) {
 	t.Parallel()
 	server, l := testkit.MustJetStream(t), newLog()
-	js := operator(t, server.URL())
+	js := testkit.MustReachJetStream(t, server.URL())
 	s := mustMakeStream(t, js, func(c *jetstream.StreamConfig) { c.Retention = jetstream.WorkQueuePolicy })
 	c, err := s.CreateOrUpdateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "all"})
 	if err != nil {
@@ -623,7 +623,7 @@ func TestWorkQueue(t *testing.T) {
 func TestFullStream(t *testing.T) {
 	t.Parallel()
 	server, l := testkit.MustJetStream(t), newLog()
-	js := operator(t, server.URL())
+	js := testkit.MustReachJetStream(t, server.URL())
 	mustMakeStream(t, js, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 50, jetstream.DiscardNew })
 	said := &syncBuffer{}
 	x := mustExportTo(t, server.URL(), l, time.Millisecond, said)
@@ -650,5 +650,5 @@ func TestNoJetStream(t *testing.T) {
 		t.Errorf("%+v %s", x.Stats(), s)
 	}
 	server.EnableJetStream()
-	mustHold(t, operator(t, server.URL()), l)
+	mustHold(t, testkit.MustReachJetStream(t, server.URL()), l)
 }

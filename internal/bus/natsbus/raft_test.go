@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-chat/parley/internal/bus/natsbus"
+	"github.com/parley-chat/parley/internal/testkit"
 )
 
 // mustServers starts three servers that hold their streams together. restart ends one and starts it again.
@@ -68,7 +69,7 @@ func TestExportToReplicas(t *testing.T) {
 	for i := range servers {
 		restart(i)
 	}
-	js, l := operator(t, url), newLog()
+	js, l := testkit.MustReachJetStream(t, url), newLog()
 	var s jetstream.Stream
 	eventually(t, "there is a stream", func() (ok bool) {
 		var err error

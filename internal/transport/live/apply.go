@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/parley-chat/parley/internal/chat"
-	"github.com/parley-chat/parley/internal/transport/socket"
 )
 
 // unit is one execution that a batch needs.
@@ -35,6 +34,7 @@ type stepKind uint8
 const (
 	stepPush     stepKind = iota // to a room
 	stepSend                     // to one listener
+	stepSignal                   // to one listener of a room, if it is still there
 	stepAdd                      // a listener to a room
 	stepRemove                   // a listener from a room
 	stepWithdraw                 // takes back what is queued for a listener
@@ -142,7 +142,11 @@ func (l *Live) broadcast(p *plan, e *chat.Event) {
 				u = p.unit(g, e, closed || p.leaves(e, m.viewer.User), &m.viewer)
 				units[m.viewer] = u
 			}
-			p.steps = append(p.steps, step{kind: stepSend, member: m, unit: u})
+			st := step{kind: stepSend, member: m, unit: u}
+			if e.Position == 0 {
+				st.kind, st.room = stepSignal, r
+			}
+			p.steps = append(p.steps, st)
 		}
 	}
 }
@@ -216,7 +220,7 @@ func (l *Live) endSpans(p *plan, e *chat.Event, user chat.ID) {
 		}
 		if !m.durable() {
 			if m.endAt == e.Position {
-				p.steps = append(p.steps, step{kind: stepWithdraw, member: m}, step{kind: stepFinish, member: m})
+				l.silence(p, m)
 			}
 			continue
 		}
@@ -235,13 +239,30 @@ func (l *Live) endSpans(p *plan, e *chat.Event, user chat.ID) {
 	}
 }
 
+// silence ends an ephemeral listener. Signals come while the steps are carried out: it is out of its rooms, and a snapshot
+// that is under way is refused, before what is queued is taken back.
+func (l *Live) silence(p *plan, m *member) {
+	m.version++
+	for len(m.topics) > 0 {
+		t := m.topics[0]
+		r := l.topics[t][m.g]
+		l.unlisten(m, t)
+		p.steps = append(p.steps, step{kind: stepRemove, room: r, member: m})
+	}
+	p.steps = append(p.steps, step{kind: stepWithdraw, member: m}, step{kind: stepFinish, member: m})
+}
+
 // withdrawAll takes back what is queued for those who listen to a conversation that is gone.
 func (l *Live) withdrawAll(p *plan, e *chat.Event) {
-	for _, t := range []chat.Topic{e.Topic, chat.TypingTopic(e.Topic.ID)} {
-		for _, r := range l.topics[t] {
-			for m := range r.members {
-				p.steps = append(p.steps, step{kind: stepWithdraw, member: m})
-			}
+	for _, r := range l.topics[e.Topic] {
+		for m := range r.members {
+			p.steps = append(p.steps, step{kind: stepWithdraw, member: m})
+		}
+	}
+	for _, r := range l.topics[chat.TypingTopic(e.Topic.ID)] {
+		for m := range r.members {
+			m.endAt = e.Position
+			l.silence(p, m)
 		}
 	}
 }
@@ -258,12 +279,6 @@ func (l *Live) endAll(p *plan, e *chat.Event) {
 				m.endAt = e.Position
 				p.steps = append(p.steps, step{kind: stepFinish, member: m})
 			}
-		}
-	}
-	for _, r := range l.topics[chat.TypingTopic(e.Topic.ID)] {
-		for m := range r.members {
-			m.endAt = e.Position
-			p.steps = append(p.steps, step{kind: stepFinish, member: m})
 		}
 	}
 }
@@ -327,13 +342,14 @@ func (l *Live) carryOut(p *plan) {
 				}
 			}
 		}
-		post(sockets, st)
+		l.post(st)
 	}
 	pool.Wait()
 	sockets.Ring()
 }
 
-func post(sockets *socket.Engine, st *step) {
+func (l *Live) post(st *step) {
+	sockets := l.cfg.Sockets
 	switch st.kind {
 	case stepAdd:
 		st.room.Add(&st.member.stream)
@@ -357,11 +373,21 @@ func post(sockets *socket.Engine, st *step) {
 			sockets.Push(st.room.Room, out.frame)
 		}
 	case stepSend:
-		switch out := st.unit.out; {
-		case out.unavailable:
-			st.member.stream.Retreat()
-		case out.frame != nil:
-			st.member.stream.Push(out.frame)
+		send(st)
+	case stepSignal:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if _, there := st.room.members[st.member]; there {
+			send(st)
 		}
+	}
+}
+
+func send(st *step) {
+	switch out := st.unit.out; {
+	case out.unavailable:
+		st.member.stream.Retreat()
+	case out.frame != nil:
+		st.member.stream.Push(out.frame)
 	}
 }

@@ -291,6 +291,37 @@ func TestUnavailableJoin(t *testing.T) {
 	})
 }
 
+// However many wait for the database, a few at a time ask for it.
+func TestUnavailableJoins(t *testing.T) {
+	t.Parallel()
+	const joins = 500
+	s := newStage(t, func(_ *stage, _ *socket.Config, c *live.Config, w *ws.Config) {
+		c.JoinTimeout, c.CatchUps = time.Minute, 2
+		w.MaxOperations = joins
+	})
+	s.in(1, 1)
+	const away = 1 << 30
+	s.away.Store(away)
+	c := s.connect(token(1, 1))
+	began := time.Now()
+	for i := range joins {
+		c.start(fmt.Sprint(i), messageQuery, "c", conv(1))
+	}
+	c.quiet()
+	again := func() int { return int(away - s.away.Load() - joins) }
+	eventually(t, "asked again", func() bool { return again() >= 10 })
+	if n, d := again(), time.Since(began); n > 2*(1+int(d/(200*time.Millisecond))) {
+		t.Errorf("asked %d times more in %v", n, d)
+	}
+	s.away.Store(0)
+	for range joins {
+		if g := c.get(); !strings.Contains(g, "CaughtUp") {
+			t.Fatal(g)
+		}
+	}
+	c.quiet()
+}
+
 func TestCursors(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

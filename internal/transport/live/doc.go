@@ -49,9 +49,9 @@
 // chunks. The last chunk is decided under the lock at the applied position: from there on the stream holds what is pushed
 // until the chunk has gone out, and CaughtUp with it. The same serves a listener whose socket was full, and one for which
 // an execution was UNAVAILABLE: that is tried again after a pause and never delivered as an event. A join that is
-// UNAVAILABLE is tried again, too, for Config.JoinTimeout. Executed events are
-// shared by live listeners and replays through one memo, bounded by bytes over all groups (not a number of events for each
-// group: ten thousand quiet groups would then hold memory for nothing).
+// UNAVAILABLE is tried again, too, for Config.JoinTimeout, a few joins at a time. Executed events are shared by live
+// listeners and replays through one memo, bounded by bytes over all groups (not a number of events for each group: ten
+// thousand quiet groups would then hold memory for nothing).
 //
 // Somebody's last event of a conversation, and every event of a span that has ended, is executed with chat.WithClosed;
 // so is the event that a conversation was deleted, for everybody. What is still queued for a socket when a membership or a

@@ -2,7 +2,6 @@ package live
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -82,8 +81,8 @@ type Target struct {
 
 const reachTimeout = 5 * time.Second
 
-// The pause before a join is tried again grows from the first to the last.
-const firstPause, lastPause = 100 * time.Millisecond, time.Second
+// joinPause is how long a join that found the database away keeps its turn.
+const joinPause = 250 * time.Millisecond
 
 // join runs a subscription's resolver for one listener (whose viewer is in ctx) and delivers to the target from then on.
 // The errors are presented already.
@@ -121,7 +120,7 @@ func (l *Live) join(ctx context.Context, oc *graphql.OperationContext, to Target
 		return nil
 	}
 	errs := enter()
-	if unavailable(errs) && l.try(func() { l.enterLater(m, enter) }) {
+	if unavailable(errs) && l.try(func() { l.enterLater(m, errs, enter) }) {
 		return nil // the socket goes on meanwhile
 	}
 	if len(errs) > 0 {
@@ -130,30 +129,35 @@ func (l *Live) join(ctx context.Context, oc *graphql.OperationContext, to Target
 	return errs
 }
 
-// enterLater tries again until the database answers.
-func (l *Live) enterLater(m *member, enter func() gqlerror.List) {
-	end := time.Now().Add(l.cfg.JoinTimeout)
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		l.counts.retries.Add(1)
+// enterLater tries again until the database answers. Who waits for a turn waits for those who have one, so that what is asked
+// does not grow with how many wait: neither of a database that is away, nor of one that has just come back.
+func (l *Live) enterLater(m *member, errs gqlerror.List, enter func() gqlerror.List) {
+	timeout := time.After(l.cfg.JoinTimeout)
+	for unavailable(errs) {
+		l.suspendJoin(m)
 		select {
-		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // no secret
+		case l.turns <- struct{}{}:
+		case <-timeout:
+			m.stream.Fail(Errors(errs))
+			return
 		case <-l.ctx.Done():
 			return
 		}
-		l.mu.Lock()
-		left := m.left
-		l.mu.Unlock()
-		if left || m.stream.Gone() {
+		if !l.resumeJoin(m) {
+			<-l.turns
 			return
 		}
-		errs := enter()
-		if unavailable(errs) && time.Now().Before(end) {
-			continue
+		l.counts.retries.Add(1)
+		if errs = enter(); unavailable(errs) {
+			select {
+			case <-time.After(joinPause):
+			case <-l.ctx.Done():
+			}
 		}
-		if len(errs) > 0 {
-			m.stream.Fail(Errors(errs))
-		}
-		return
+		<-l.turns
+	}
+	if len(errs) > 0 {
+		m.stream.Fail(Errors(errs))
 	}
 }
 
@@ -162,7 +166,7 @@ func (l *Live) enter(m *member, j *joining, key string, sh *shape, oc *graphql.O
 	if j.admission.Snapshot != nil {
 		m.ephemeral = &ephemeral{j.admission.Snapshot, j.admission.Only}
 	}
-	at, ok := l.register(m, j, key, sh, oc)
+	at, version, ok := l.register(m, j, key, sh, oc)
 	switch {
 	case !ok: // the socket closed, or the server stops
 		l.leave(m)
@@ -172,7 +176,8 @@ func (l *Live) enter(m *member, j *joining, key string, sh *shape, oc *graphql.O
 		l.do(func() { m.Behind(int64(j.after.Position), false) })
 	default:
 		r := l.greeting(m, at)
-		m.stream.Catch(socket.Chunk{Through: int64(at), Final: !r.unavailable, Greeting: r.frame, End: l.over(m, at)})
+		c := socket.Chunk{Through: int64(at), Final: !r.unavailable, Greeting: r.frame, End: l.over(m, at)}
+		l.deliver(m, part{from: at, version: version}, c)
 	}
 }
 
@@ -203,6 +208,24 @@ func (l *Live) beginJoin(m *member) {
 	l.listeners++
 }
 
+// suspendJoin forgets what has changed for a listener: it will be admitted from a newer state.
+func (l *Live) suspendJoin(m *member) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.joining, m)
+}
+
+// resumeJoin has what changes kept again; false: nobody is there any more.
+func (l *Live) resumeJoin(m *member) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m.left || m.stream.Gone() {
+		return false
+	}
+	l.joining[m] = nil
+	return true
+}
+
 func (l *Live) admit(ctx context.Context, oc *graphql.OperationContext, j *joining) (errs gqlerror.List) {
 	exec := l.executor()
 	defer func() {
@@ -230,15 +253,16 @@ func (l *Live) reach(ctx context.Context, c chat.Cursor) error {
 	return l.cfg.Log.Reached(ctx, c.Position)
 }
 
-// register puts the listener into its rooms, and says up to where events have been applied.
-func (l *Live) register(m *member, j *joining, key string, sh *shape, oc *graphql.OperationContext) (chat.Position, bool) {
+// register puts the listener into its rooms, and says up to where events have been applied, and the version of what it may
+// see.
+func (l *Live) register(m *member, j *joining, key string, sh *shape, oc *graphql.OperationContext) (at chat.Position, version int64, ok bool) {
 	a := j.admission
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	changes := l.joining[m]
 	delete(l.joining, m)
 	if m.left || l.state != 1 || m.stream.Gone() {
-		return 0, false
+		return 0, 0, false
 	}
 	m.spans, m.follow, m.topics = a.Spans, a.Follow, m.oneTopic[:0]
 	if len(a.Spans) == 1 {
@@ -292,7 +316,7 @@ func (l *Live) register(m *member, j *joining, key string, sh *shape, oc *graphq
 	if m.durable() && j.after == nil {
 		m.stream.Hold()
 	}
-	return l.applied, true
+	return l.applied, m.version, true
 }
 
 // over says whether the listener is complete at a position.

@@ -45,7 +45,7 @@ type Config struct {
 	// RootType is the object type an event is delivered as; by default its type in camel case (MessageAdded).
 	RootType func(chat.EventType) string
 	// CatchUps is how many listeners are served from the log at a time; 2 × GOMAXPROCS by default: those who are behind take
-	// what those who are not leave of the processors.
+	// what those who are not leave of the processors. So many joins that found the database away are tried again at a time.
 	CatchUps int
 	// JoinTimeout is how long a listener that comes while the database is away waits for it, because clients take an error
 	// for the end of a subscription; 15 s by default.
@@ -75,6 +75,7 @@ type Live struct {
 	shapes *lru.LRU[*shape]
 	memo   memo
 	gate   chan struct{} // held while a listener is served from the log
+	turns  chan struct{} // held while a join that found the database away is tried again
 	counts struct{ executions, greetings, catchUps, retries atomic.Int64 }
 
 	applying sync.Mutex // held by Apply, so that events come in order
@@ -131,7 +132,8 @@ func New(cfg Config) *Live {
 	}
 	l := &Live{
 		cfg: cfg, shapes: lru.New[*shape](1000), memo: memo{max: cfg.Memo, made: map[renderingKey]*rendering{}},
-		gate: make(chan struct{}, cfg.CatchUps), groups: map[string]*group{}, topics: map[chat.Topic]map[*group]*room{},
+		gate: make(chan struct{}, cfg.CatchUps), turns: make(chan struct{}, cfg.CatchUps),
+		groups: map[string]*group{}, topics: map[chat.Topic]map[*group]*room{},
 		viewers: map[chat.ID]*member{}, joining: map[*member][]*chat.Event{},
 		sessions: map[chat.ID]*Binding{}, ended: map[chat.ID]time.Time{},
 	}

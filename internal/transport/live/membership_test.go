@@ -242,6 +242,35 @@ func TestCutWhileCatchingUp(t *testing.T) {
 	a.quiet()
 }
 
+// So is what was pushed to a member who is still being greeted.
+func TestCutWhileGreeted(t *testing.T) {
+	t.Parallel()
+	greeting, removed := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s := newStage(t, func(_ *stage, _ *socket.Config, c *live.Config, _ *ws.Config) {
+		c.PerEvent = func(ctx context.Context, e *chat.Event) context.Context {
+			if e.Type == chat.CaughtUp {
+				once.Do(func() {
+					close(greeting)
+					<-removed
+				})
+			}
+			return perEvent(ctx, e)
+		}
+	})
+	s.in(1, 1)
+	a := s.connect(token(1, 1))
+	a.start("1", feedQuery)
+	<-greeting
+	for range 3 {
+		s.say(1, "before")
+	}
+	s.change(chat.MemberRemoved, 1, 1)
+	close(removed)
+	wantKinds(t, a, "1 MessageAdded closed", "2 MessageAdded closed", "3 MessageAdded closed", "4 MemberRemoved", "4 CaughtUp")
+	a.quiet()
+}
+
 func TestSessionEnd(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -329,6 +358,72 @@ func TestUnfriendTakesBackWhatIsQueued(t *testing.T) {
 		snapshot = strings.Contains(g, `"snapshot":true`)
 	}
 	c.quiet()
+}
+
+// A friend's presence that is executed for one listener while their friendship ends is not delivered.
+func TestUnfriendWhileExecuting(t *testing.T) {
+	t.Parallel()
+	executing, ended := make(chan struct{}), make(chan struct{})
+	s := newStage(t, func(_ *stage, _ *socket.Config, c *live.Config, _ *ws.Config) {
+		c.PerEvent = func(ctx context.Context, e *chat.Event) context.Context {
+			if e.Type == chat.PresenceSignal && e.Topic == chat.PresenceTopic(user(2)) {
+				close(executing)
+				<-ended
+			}
+			return perEvent(ctx, e)
+		}
+	})
+	s.friends[user(1)] = []chat.ID{user(2), user(3)}
+	c := s.connect(token(1, 1))
+	c.start("p", `subscription { presenceChanged { presences { user { id relationship } } } }`)
+	c.get()
+	signal := func(u int) {
+		s.live.Signal(&chat.Event{Type: chat.PresenceSignal, Topic: chat.PresenceTopic(user(u)), Rows: chat.Rows{Presences: []chat.Presence{{User: user(u), Online: true}}}})
+	}
+	signal(2)
+	<-executing
+	s.log.add(&chat.Event{Topic: chat.UserTopic(user(1)), Type: chat.FriendshipEnded, Subject: user(2)})
+	close(ended)
+	signal(3)
+	if g := c.get(); !strings.Contains(g, user(3).String()) {
+		t.Errorf("told %s", g)
+	}
+}
+
+// Nobody is told who types in a conversation that is being deleted.
+func TestTypingEndsWithTheConversation(t *testing.T) {
+	t.Parallel()
+	deleting, typed := make(chan struct{}), make(chan struct{})
+	s := newStage(t, func(_ *stage, _ *socket.Config, c *live.Config, _ *ws.Config) {
+		c.PerEvent = func(ctx context.Context, e *chat.Event) context.Context {
+			if e.Type == chat.ConversationDeleted {
+				close(deleting)
+				<-typed
+			}
+			return perEvent(ctx, e)
+		}
+	})
+	s.in(1, 1)
+	s.in(2, 1)
+	c := s.connect(token(1, 1))
+	c.sub("feed", feedQuery)
+	for i := range 2 {
+		c.start(fmt.Sprint(i+1), `subscription($c: ID!) { typingChanged(conversationId: $c) { conversationId } }`, "c", conv(i+1))
+		c.get()
+	}
+	var change sync.WaitGroup
+	change.Go(func() { s.change(chat.ConversationDeleted, 1, 0) })
+	<-deleting
+	for i := range 2 {
+		s.live.Signal(&chat.Event{Type: chat.TypingSignal, Topic: chat.TypingTopic(conv(i + 1))})
+	}
+	for g := ""; !strings.HasPrefix(g, `{"id":"2"`); {
+		if g = c.get(); strings.HasPrefix(g, `{"id":"1","type":"next"`) {
+			t.Errorf("told %s", g)
+		}
+	}
+	close(typed)
+	change.Wait()
 }
 
 // Signals are dropped for a full socket; a snapshot follows when it has drained, and what it shows last is true.

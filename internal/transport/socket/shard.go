@@ -51,6 +51,7 @@ const (
 	itemError
 	itemComplete
 	itemRaw
+	itemSent // bytes of a stream whose owner has been told of the end
 	itemLast
 )
 
@@ -478,7 +479,6 @@ func (sh *shard) write(s *Socket, items []item) {
 	if !sh.same(items) {
 		sh.fill(items)
 	}
-	sh.deliveries.Add(int64(sh.sent))
 	if s.conn != nil {
 		sh.park(s, items, 0, piece)
 		return
@@ -493,6 +493,7 @@ func (sh *shard) write(s *Socket, items []item) {
 		sh.park(s, items, n, n+1)
 		return
 	}
+	sh.deliveries.Add(int64(sh.sent))
 	sh.drained(s)
 }
 
@@ -501,7 +502,7 @@ func (sh *shard) fill(items []item) {
 	sh.sent, sh.ends = 0, sh.ends[:0]
 	for _, it := range items {
 		switch {
-		case it.kind == itemRaw, it.kind == itemLast:
+		case it.kind == itemRaw, it.kind == itemSent, it.kind == itemLast:
 			b = append(b, it.f.Payload...)
 		case it.s.gone.Load(): // nothing is sent of an operation that was cancelled
 		case it.kind == itemNext:
@@ -566,17 +567,21 @@ func (sh *shard) park(s *Socket, items []item, from, to int) {
 	i = min(i, len(items)-1)
 	rest := slices.Clone(sh.buf[from:sh.ends[i]])
 	s.parked, s.queued, s.rest = true, len(rest), len(rest)
+	sent := sh.sent
 	for i++; i < len(items); i++ {
 		it := items[i]
 		switch {
 		case it.kind == itemRaw:
 			s.raw += len(it.f.Payload) + overhead
 		case it.s != nil && it.s.ended: // and its owner was told, who may have let go of it
-			it = item{kind: itemRaw, f: &Frame{Payload: slices.Clone(sh.buf[sh.ends[i-1]:sh.ends[i]])}}
+			it = item{kind: itemSent, f: &Frame{Payload: slices.Clone(sh.buf[sh.ends[i-1]:sh.ends[i]])}}
+		case it.kind == itemNext && sh.ends[i] > sh.ends[i-1]:
+			sent--
 		}
 		s.items = append(s.items, it)
 		s.queued += len(it.f.Payload) + overhead
 	}
+	sh.deliveries.Add(int64(sent))
 	sh.e.parked.Add(1)
 	sh.e.do(func() {
 		err := s.write(rest, sh.e.cfg.WriteTimeout)

@@ -123,6 +123,78 @@ func TestLargeReply(t *testing.T) {
 	}
 }
 
+// Nor is one cut off who is slow to read several, and is pinged meanwhile.
+func TestLargeReplies(t *testing.T) {
+	t.Parallel()
+	e := start(t, socket.Config{MaxQueued: 8 << 20})
+	s, _, peer := open(t, e)
+	f := plain{make(chan struct{}), make(chan struct{})}
+	newStream(s, "", f, owner{}).Reply([]byte("wait"))
+	<-f.entered
+	want := len("ping")
+	for _, size := range []int{16 << 20, 15 << 20, 17 << 20} { // the first two are each more than the kernel takes
+		st := newStream(s, "", plain{}, owner{})
+		st.Reply(make([]byte, size))
+		st.Complete()
+		want += size + len("complete")
+	}
+	close(f.release)
+	parked := func(writes int64) {
+		t.Helper()
+		eventually(t, "parked", func() bool { st := e.Stats(); return st.Writes == writes && st.Parked == 1 })
+	}
+	parked(2)
+	first := 16 << 20
+	if _, err := io.ReadFull(peer, make([]byte, first)); err != nil {
+		t.Fatal(err)
+	}
+	parked(3)
+	s.Send([]byte("ping"))
+	if n, err := io.ReadFull(peer, make([]byte, want-first)); err != nil {
+		t.Fatalf("%d of %d bytes: %v", first+n, want, err)
+	}
+}
+
+// A message that is queued again because its socket was full is counted once.
+func TestDeliveriesOfSlowReader(t *testing.T) {
+	t.Parallel()
+	for _, noPoll := range []bool{false, true} {
+		e := start(t, socket.Config{MaxQueued: 64 << 20, NoPoll: noPoll})
+		s, h, peer := open(t, e)
+		st := newStream(s, "", plain{}, owner{})
+		st.Hold()
+		st.Catch(socket.Chunk{Final: true})
+		const messages = 400
+		size := 64 << 10
+		if noPoll { // some messages at a time, whatever the kernel takes
+			size = 1 << 10
+		}
+		for i := range messages {
+			st.Push(&socket.Frame{Pos: int64(i) + 1, Payload: make([]byte, size)})
+		}
+		e.Ring()
+		eventually(t, "parked", func() bool { return e.Stats().Parked == 1 })
+		if n, err := io.ReadFull(peer, make([]byte, messages*size)); err != nil {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+		s.Close(nil)
+		<-h.closed
+		if n := e.Stats().Deliveries; n != messages {
+			t.Errorf("noPoll %t: %d deliveries of %d messages", noPoll, n, messages)
+		}
+	}
+}
+
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if f() {
+			return
+		}
+	}
+	t.Fatal("never: " + what)
+}
+
 // Who asks and does not read the answers is cut off.
 func TestReplyFlood(t *testing.T) {
 	t.Parallel()

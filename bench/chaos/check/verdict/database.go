@@ -19,6 +19,8 @@ import (
 //	request     id, user, other, status
 //	session     id, user, ended
 //	conversation id, seq
+//	told        pos, topic, type, actor, subject, seq: an event of the stream for other services, in its order there;
+//	            id is what the stream tells repetitions by
 type Row struct {
 	Table   string   `json:"table"`
 	ID      string   `json:"id,omitempty"`
@@ -77,6 +79,7 @@ type Database struct {
 	requests      map[string]*Row
 	sessions      map[string]*Row
 	conversations map[string]*Row
+	told          []*Row
 
 	byTopic map[string][]*Row
 	spans   map[string]map[string][]span // of a user, by conversation; as the log tells
@@ -121,6 +124,8 @@ func NewDatabase(rows []Row) *Database {
 			db.sessions[r.ID] = r
 		case "conversation":
 			db.conversations[r.ID] = r
+		case "told":
+			db.told = append(db.told, r)
 		}
 	}
 	byPosition := func(a, b *Row) int { return cmp.Compare(a.Pos, b.Pos) }
@@ -151,6 +156,12 @@ func (db *Database) entitled(user, conv string) []*Row {
 	}
 	slices.SortFunc(out, func(a, b *Row) int { return cmp.Compare(a.Pos, b.Pos) })
 	return out
+}
+
+// always says whether a user has been a member of a conversation from their first joining until the end.
+func (db *Database) always(user, conv string) bool {
+	spans := db.spans[user][conv]
+	return len(spans) == 1 && spans[0].last == 0
 }
 
 // member says whether a user was in a conversation at a position; 0 asks for the end.

@@ -26,8 +26,8 @@ const (
 	abnormal = second
 )
 
-// measure takes latencies and recoveries. They are for people to read: nothing is judged by them.
-func (v *Verdict) measure(r *Run) {
+// measure takes latencies and recoveries, and judges those that faults do not explain.
+func (v *Verdict) measure(r *Run, db *Database) {
 	load, _ := r.phase("load")
 	phaseAt := func(t int64) string {
 		name := "quiet"
@@ -59,18 +59,24 @@ func (v *Verdict) measure(r *Run) {
 		}
 		k := [2]string{phaseAt(t), "sends"}
 		took[k] = append(took[k], s.acked-t)
-		if s.acked-t > abnormal {
+		if s.acked-t > abnormal && s.acked-t > abnormal+r.lateness(t, s.acked) {
 			bad = append(bad, s.acked)
 		}
 	}
 	phases := map[*send]string{}
 	for _, s := range r.subs {
-		for _, m := range s.moments {
+		if s.slow || s.conv != "" && !db.always(s.user, s.conv) {
+			continue // they are told late for their own sake
+		}
+		for i, m := range s.moments {
 			sent := began[m.id]
-			if m.k != delivered || sent == nil || s.slow {
+			if m.k != delivered || sent == nil {
 				continue
 			}
 			t := sent.attempts[0].T
+			if c := m.conn; c.live != 0 && c.live < sent.acked && m.t-sent.acked > eventually && m.t-sent.acked > eventually+r.lateness(sent.acked, m.t) && !r.hampered(c, sent.acked, m.t) {
+				v.broken(Stuck, append(sent.lines(), (&walk{r: r, db: db, s: s}).excerpt(i)...), "late: subscriber %d was told of %d %.1f s after it was acknowledged", s.n, m.pos, seconds(m.t-sent.acked))
+			}
 			name, ok := phases[sent]
 			if !ok {
 				name = phaseAt(t)
@@ -78,7 +84,7 @@ func (v *Verdict) measure(r *Run) {
 			}
 			k := [2]string{name, "deliveries"}
 			took[k] = append(took[k], m.t-t)
-			if m.t-t > abnormal {
+			if m.t-t > abnormal && m.t-t > abnormal+r.lateness(t, m.t) {
 				bad = append(bad, m.t)
 			}
 		}
@@ -102,13 +108,29 @@ func (v *Verdict) recoveries(r *Run, bad []int64, load int64) {
 		until := int64(1<<63 - 1)
 		for _, next := range r.faults[i+1:] {
 			if next.T > f.heal {
-				until = min(until, next.T)
+				until = min(until, next.T-next.For)
 			}
 		}
 		took := int64(0)
 		if k := sort.Search(len(bad), func(k int) bool { return bad[k] >= until }); k > 0 && bad[k-1] > f.heal {
 			took = bad[k-1] - f.heal
 		}
+		if took > calming && f.Name == "postgres" && !r.otherwise(f, f.heal+took) {
+			v.broken(Stuck, []string{line(f.Record)}, "late: %.1f s after PostgreSQL was back, answers or deliveries still took more than %.1f s", seconds(took), seconds(abnormal))
+		}
 		v.Recoveries = append(v.Recoveries, Recovery{f.N, f.Name, f.Node, f.T - load, took, f.heal - f.T})
 	}
+}
+
+// hampered says whether there was trouble between two moments that may keep a connection from being told: any but that of
+// NATS, its doorbells and other nodes.
+func (r *Run) hampered(c *conn, from, to int64) bool {
+	return slices.ContainsFunc(r.troubles(), func(t trouble) bool {
+		return (t.name == "postgres" || t.node == c.node) && t.from <= to && (t.to >= from || t.to+calming >= from)
+	})
+}
+
+// otherwise says whether another fault explains what was abnormal at a moment.
+func (r *Run) otherwise(f *fault, at int64) bool {
+	return slices.ContainsFunc(r.faults, func(g *fault) bool { return g != f && g.T <= at && (g.heal == 0 || g.heal+calming >= at) })
 }

@@ -1,9 +1,11 @@
 package verdict
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 
 	"github.com/parley-chat/parley/bench/chaos/history"
 )
@@ -13,6 +15,19 @@ const (
 	goroutineFactor, goroutineSlack = 1.25, 50
 	memoryFactor, memorySlack       = 2.0, 96 << 20
 )
+
+// failures are what went wrong with processes besides the faults. That of PostgreSQL or NATS says nothing of the nodes.
+func (v *Verdict) failures(r *Run) {
+	for _, x := range r.failed {
+		if x.Node == 0 {
+			v.Vacuous = append(v.Vacuous, fmt.Sprintf("%s: %s %s", x.Name, x.K, x.Text))
+			continue
+		}
+		v.broken(Failed, []string{line(x)}, "%s: %s", x.Name, map[string]string{
+			"died": "it ended, and nobody ended it", "undrained": "it did not end in time when it was asked to", "startfailed": "it did not come back",
+		}[x.K])
+	}
+}
 
 // growth compares the servers at rest before and after: all nodes together, since sockets move from one to another.
 func (v *Verdict) growth(r *Run) {
@@ -59,13 +74,13 @@ func (r *Run) atRest(from, to int64) (goroutines int, memory int64, nodes int) {
 }
 
 // thresholds are what must have happened for a run to say anything.
-type thresholds struct{ kills, repairs, replays, races int }
+type thresholds struct{ kills, repairs, replays, races, catchUps, revocations, held, unheard int }
 
 func (r *Run) thresholds() thresholds {
 	if r.first.Quick {
-		return thresholds{1, 10, 30, 30}
+		return thresholds{kills: 1, repairs: 10, replays: 30, races: 30, revocations: 3, held: 1}
 	}
-	return thresholds{5, 100, 100, 100}
+	return thresholds{kills: 5, repairs: 100, replays: 100, races: 100, catchUps: 20, revocations: 50, held: 10, unheard: 1}
 }
 
 // vacuity counts what happened, and says what was too little.
@@ -85,7 +100,7 @@ func (v *Verdict) vacuity(r *Run, db *Database) {
 	hit := 0
 	for _, f := range r.faults {
 		if f.Name == "kill" && slices.ContainsFunc(r.order, func(o *op) bool {
-			return o.Act == "sendMessage" && o.Node == f.Node && o.T < f.T && o.over() > f.T
+			return o.Act == "sendMessage" && o.Node == f.Node && o.T < f.T-f.For && o.over() > f.T
 		}) {
 			hit++
 		}
@@ -93,7 +108,7 @@ func (v *Verdict) vacuity(r *Run, db *Database) {
 	replays, deliveries := 0, 0
 	codes := map[int]int{}
 	for _, c := range r.conns {
-		if c.resume && c.caughtUp {
+		if c.resume && c.replayed && c.live != 0 {
 			replays++
 		}
 		codes[c.code]++
@@ -105,13 +120,15 @@ func (v *Verdict) vacuity(r *Run, db *Database) {
 			}
 		}
 	}
-	repairs, races := r.repairs(), r.races()
+	repairs, races := r.counted(func(s *history.Record) int64 { return s.Gaps }), r.races()
+	catchUps := r.counted(func(s *history.Record) int64 { return s.CatchUps }) - r.measured()
 	v.count("messages planned", r.first.Planned)
 	v.count("messages begun, with those of races", len(sends))
 	v.count("messages acknowledged", acked)
 	v.count("messages refused to non-members", certain)
 	v.count("messages stored", len(db.messages))
 	v.count("positions of the log", len(db.events))
+	v.count("events in the stream for other services", len(db.told))
 	v.count("subscribers, with revoked ones", len(r.subs))
 	v.count("connections", len(r.conns))
 	v.count("ended by the network", codes[0])
@@ -134,19 +151,18 @@ func (v *Verdict) vacuity(r *Run, db *Database) {
 	}
 	v.count("kills that hit sends in flight", hit)
 	v.count("gap repairs", repairs)
+	v.count("stored, and nobody was told", unheard(r, db, sends))
+	v.count("catch-ups beyond connections", catchUps)
 	v.count("replays after a reconnect", replays)
 	v.count("removals raced by sends", races)
 	least := r.thresholds()
-	enough := func(name string, n, least int) {
-		if n < least {
-			v.Vacuous = append(v.Vacuous, fmt.Sprintf("%s: %d of at least %d", name, n, least))
-		}
-	}
-	enough("planned messages acknowledged, in percent", 100*acked/max(1, planned), 90)
-	enough("kills that hit sends in flight", hit, least.kills)
-	enough("gap repairs", repairs, least.repairs)
-	enough("replays after a reconnect", replays, least.replays)
-	enough("removals raced by sends", races, least.races)
+	v.enough("planned messages acknowledged, in percent", 100*acked/max(1, planned), 90)
+	v.enough("kills that hit sends in flight", hit, least.kills)
+	v.enough("gap repairs", repairs, least.repairs)
+	v.enough("stored, and nobody was told", unheard(r, db, sends), least.unheard)
+	v.enough("catch-ups beyond connections", catchUps, least.catchUps)
+	v.enough("replays after a reconnect", replays, least.replays)
+	v.enough("removals raced by sends", races, least.races)
 	if db.head.Trimmed > 0 {
 		v.Vacuous = append(v.Vacuous, "the log was trimmed")
 	}
@@ -155,13 +171,85 @@ func (v *Verdict) vacuity(r *Run, db *Database) {
 	}
 }
 
-// repairs adds up a counter that begins anew with each process.
-func (r *Run) repairs() (n int) {
+// enough says that too little happened, if it did.
+func (v *Verdict) enough(name string, n, least int) {
+	if n < least {
+		v.Vacuous = append(v.Vacuous, fmt.Sprintf("%s: %d of at least %d", name, n, least))
+	}
+}
+
+// unheard counts the messages that were stored for certain by an attempt that was not told so: somebody was told of a later
+// position before any other attempt.
+func unheard(r *Run, db *Database, sends []*send) (n int) {
+	var told []written // how far the log was known to be
+	for _, o := range r.order {
+		if o.ok() {
+			told = append(told, written{o.pos, o.done})
+		}
+	}
+	slices.SortFunc(told, func(a, b written) int { return cmp.Compare(a.t, b.t) })
+	for i := 1; i < len(told); i++ {
+		told[i].pos = max(told[i].pos, told[i-1].pos)
+	}
+	for _, s := range sends {
+		stored := db.bySender[[2]string{s.attempts[0].Actor, s.attempts[0].Key}]
+		if len(stored) == 0 {
+			continue
+		}
+		for k, o := range s.attempts[1:] {
+			if slices.ContainsFunc(s.attempts[:k+1], func(x *op) bool { return x.outcome != "unknown" || x.done > o.T }) {
+				break
+			}
+			if i := sort.Search(len(told), func(i int) bool { return told[i].t >= o.T }); i > 0 && told[i-1].pos > stored[0].Pos {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
+// counted adds up a counter that begins anew with each process.
+func (r *Run) counted(of func(*history.Record) int64) (n int) {
 	last := map[[2]int]int64{}
-	for _, s := range r.samples {
+	for i := range r.samples {
+		s := &r.samples[i]
 		k := [2]int{s.Node, s.PID}
-		n += int(s.Gaps - last[k])
-		last[k] = s.Gaps
+		n += int(of(s) - last[k])
+		last[k] = of(s)
+	}
+	return n
+}
+
+// measured counts the connections that had caught up when their node's process was last asked: each is one catch-up of its
+// counter. What comes between that and the end of a process is in no sample; one that drains takes connections for a while.
+func (r *Run) measured() (n int) {
+	type process struct{ began, first, last int64 }
+	nodes := map[int]map[int]*process{} // by node and pid
+	for _, s := range r.samples {
+		if nodes[s.Node] == nil {
+			nodes[s.Node] = map[int]*process{}
+		}
+		p := nodes[s.Node][s.PID]
+		if p == nil {
+			p = &process{first: s.T}
+			nodes[s.Node][s.PID] = p
+		}
+		p.last = s.T
+	}
+	for _, f := range r.faults {
+		for _, p := range nodes[f.Node] {
+			if (f.Name == "kill" || f.Name == "restart") && f.T < p.first {
+				p.began = max(p.began, f.heal)
+			}
+		}
+	}
+	for _, c := range r.conns {
+		for _, p := range nodes[c.node] {
+			if c.live > p.began && c.live <= p.last {
+				n++
+			}
+		}
 	}
 	return n
 }

@@ -18,6 +18,7 @@ type Report struct {
 	Seed   uint64
 	Quick  bool
 	Commit string
+	Again  string // flags of chaos that replay the run
 }
 
 // Seed is the run's, and whether it was a quick one.
@@ -44,13 +45,7 @@ func (r Report) Summary() string {
 }
 
 // Command replays the run: the same faults and people in the same order, as far as the machine's timing lets them.
-func (r Report) Command() string {
-	target := "chaos"
-	if r.Quick {
-		target = "chaos-quick"
-	}
-	return fmt.Sprintf("make %s ARGS='-seed %d'", target, r.Seed)
-}
+func (r Report) Command() string { return "make chaos ARGS='" + r.Again + "'" }
 
 // WriteTo writes Markdown.
 func (r Report) WriteTo(w io.Writer) (int64, error) {
@@ -64,7 +59,7 @@ func (r Report) WriteTo(w io.Writer) (int64, error) {
 	for _, f := range r.Figures {
 		fmt.Fprintf(&b, "| %s | %d |\n", f.Name, f.N)
 	}
-	b.WriteString("\n## Latencies\n\nFrom the first attempt to send to its acknowledgement, and to each delivery (subscribers that pause on purpose left out).\n\n" +
+	b.WriteString("\n## Latencies\n\nFrom the first attempt to send to its acknowledgement, and to each delivery (without subscribers that pause on purpose, and those of one room that were not always in it).\n\n" +
 		"| | sent | number | p50 | p99 | most |\n|---|---|--:|--:|--:|--:|\n")
 	for _, l := range r.Latencies {
 		fmt.Fprintf(&b, "| %s | %s | %d | %s | %s | %s |\n", l.What, l.Phase, l.N, span3(l.P50), span3(l.P99), span3(l.Max))

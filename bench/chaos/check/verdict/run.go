@@ -1,8 +1,13 @@
 package verdict
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/parley-chat/parley/bench/chaos/history"
 )
@@ -20,6 +25,7 @@ type Run struct {
 	bySub   map[int]*subscriber
 	conns   map[int]*conn
 	faults  []*fault
+	failed  []history.Record
 	samples []history.Record
 
 	texts []string
@@ -38,6 +44,11 @@ type op struct {
 }
 
 func (o *op) ok() bool { return o.outcome == "ok" }
+
+// says is whether the answer was a code that leaves the outcome open.
+func (o *op) says(code string) bool {
+	return o.outcome == "unknown" && strings.HasPrefix(o.text, code)
+}
 
 // over is when it was known what came of an attempt; after everything, if it never was.
 func (o *op) over() int64 {
@@ -62,11 +73,26 @@ type conn struct {
 	sub              *subscriber
 	session, what    string
 	began, ready     int64
+	live             int64 // first caught up
 	closed           int64
+	ended            int64 // by the server or the network; 0: it was not
 	code             int
 	text             string
-	caughtUp, resume bool
+	resume, replayed bool // replayed: it was told of something before it had caught up
 	refused          bool
+}
+
+// reason is why the server closed a connection; nothing if it was not it, or did not say.
+func (c *conn) reason() string {
+	switch {
+	case c.code > 0:
+		return strconv.Itoa(c.code)
+	case strings.HasPrefix(c.text, "status 401"), strings.HasPrefix(c.text, "status 403"):
+		return "UNAUTHENTICATED"
+	case strings.HasPrefix(c.text, "status 4"):
+		return c.text
+	}
+	return ""
 }
 
 // moment is something that a subscriber saw.
@@ -143,6 +169,8 @@ func (r *Run) Add(x *history.Record) {
 		}
 	case "fault":
 		r.fault(x)
+	case "died", "undrained", "startfailed":
+		r.failed = append(r.failed, *x)
 	case "connect":
 		s := r.bySub[x.Sub]
 		if s == nil {
@@ -177,6 +205,9 @@ func (r *Run) seen(c *conn, x *history.Record) {
 		c.ready = x.T
 	case "close":
 		c.closed, c.code, c.text = x.T, x.Close, x.Text
+		if c.ended == 0 && c.code != -1 {
+			c.ended = x.T
+		}
 	case "pause":
 		c.sub.slow = true
 	default:
@@ -184,8 +215,17 @@ func (r *Run) seen(c *conn, x *history.Record) {
 		if !ok {
 			return
 		}
-		c.caughtUp = c.caughtUp || k == caughtUp
-		c.refused = c.refused || k == refused
+		switch {
+		case k == caughtUp && c.live == 0:
+			c.live = x.T
+		case k == delivered && c.live == 0:
+			c.replayed = true
+		case k == refused || k == completed:
+			c.refused = c.refused || k == refused
+			if c.ended == 0 {
+				c.ended = x.T
+			}
+		}
 		what := x.Type
 		if k == refused {
 			what = x.Code
@@ -239,4 +279,32 @@ func (r *Run) phase(name string) (int64, bool) {
 		}
 	}
 	return 0, false
+}
+
+// trouble is a time during which something was away or wrong.
+type trouble struct {
+	name     string
+	node     int
+	from, to int64 // to is the end of time while it lasts
+}
+
+// troubles are what the faults caused, and what preceded them.
+func (r *Run) troubles() []trouble {
+	var out []trouble
+	for _, f := range r.faults {
+		t := trouble{f.Name, f.Node, f.T - f.For, cmp.Or(f.heal, math.MaxInt64)}
+		out = append(out, t)
+		if strings.HasPrefix(f.Text, "PostgreSQL") || strings.HasPrefix(f.Text, "commits") {
+			out = append(out, trouble{"postgres", 0, f.T - frozen, f.T})
+		}
+	}
+	return out
+}
+
+// frozen is the most that PostgreSQL is stopped, or slow, before a node is killed.
+const frozen = second / 2
+
+// troubled says whether anything was wrong at a moment, or had been shortly before.
+func (r *Run) troubled(at int64) bool {
+	return slices.ContainsFunc(r.troubles(), func(t trouble) bool { return t.from <= at && (t.to > at || t.to+calming > at) })
 }

@@ -49,6 +49,7 @@ func simulate(seed uint64) ([]history.Record, []verdict.Row) {
 	s.create("cnv_big", 0, 1, 2, 3, 4, 5)
 	s.create("cnv_a", 0, 1, 2)
 	s.create("cnv_b", 3, 4, 5)
+	s.t += 20 * second
 	for u := range 6 {
 		s.subscribe(usr(u), "", "")
 	}
@@ -77,7 +78,13 @@ func simulate(seed uint64) ([]history.Record, []verdict.Row) {
 		}
 		s.send(usr(u), conv, s.node())
 		if i%5 == 0 {
-			s.reconnect(s.subs[s.r.IntN(len(s.subs))])
+			x := s.subs[s.r.IntN(len(s.subs))]
+			for range 10 { // rather one that has something to be told
+				if len(x.queue) == 0 {
+					x = s.subs[s.r.IntN(len(s.subs))]
+				}
+			}
+			s.reconnect(x)
 		}
 		s.t += 20 * ms
 	}
@@ -92,6 +99,7 @@ func simulate(seed uint64) ([]history.Record, []verdict.Row) {
 			s.rec(history.Record{K: "final", Sub: x.n, Pos: x.cur})
 		}
 	}
+	s.t += 20 * second
 	s.rec(history.Record{K: "phase", Name: "settled"})
 	s.sample(40)
 	s.rec(history.Record{K: "phase", Name: "end"})
@@ -153,10 +161,12 @@ func (s *sim) create(conv string, users ...int) {
 		s.members[conv][usr(u)] = true
 		names = append(names, usr(u))
 	}
+	op := s.invoke(history.Record{Act: "createGroup", Actor: names[0], Node: 1})
 	p := s.event(conv, "CONVERSATION_CREATED", "ConversationCreated", names[0], "", 0, names...)
 	for _, u := range names {
 		s.join(conv, u, p)
 	}
+	s.ok(op, conv, 0, p)
 }
 
 func (s *sim) join(conv, user string, p int64) {
@@ -260,6 +270,7 @@ func (s *sim) kill(n int) {
 	id, seq, pos := s.store(usr(3), "cnv_b", key)
 	s.rec(history.Record{K: "fault", N: n, Phase: "begin", Name: "kill", Node: 2})
 	s.rec(history.Record{K: "unknown", Op: op})
+	s.send(usr(4), "cnv_big", 1)
 	again := s.invoke(history.Record{Act: "sendMessage", Actor: usr(3), Conv: "cnv_b", Key: key, Node: 3, Of: op})
 	s.ok(again, id, seq, pos)
 	s.rec(history.Record{K: "fault", N: n, Phase: "heal", Name: "kill", Node: 2})
@@ -313,6 +324,6 @@ func (s *sim) read(user, conv string) {
 
 func (s *sim) sample(gaps int64) {
 	for n := 1; n <= nodes; n++ {
-		s.rec(history.Record{K: "sample", Node: n, PID: 100 + n, Goroutines: 100, Memory: 50 << 20, Pos: s.pos, Gaps: gaps})
+		s.rec(history.Record{K: "sample", Node: n, PID: 100 + n, Goroutines: 100, Memory: 50 << 20, Pos: s.pos, Gaps: gaps, CatchUps: gaps})
 	}
 }

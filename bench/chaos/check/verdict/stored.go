@@ -2,7 +2,9 @@ package verdict
 
 import (
 	"cmp"
+	"math"
 	"slices"
+	"strconv"
 
 	"github.com/parley-chat/parley/bench/chaos/history"
 )
@@ -48,6 +50,38 @@ func (v *Verdict) log(db *Database) {
 		if c.Seq != seqs[id] {
 			v.broken(Gap, rows(c), "%s is at seq %d, its messages end at %d", id, c.Seq, seqs[id])
 		}
+	}
+}
+
+// told compares the stream for other services with the log.
+func (v *Verdict) told(db *Database) {
+	last, next := int64(0), 0 // next of the log's events to be told
+	until := func(p int64) (missing []*Row) {
+		for ; next < len(db.events) && db.events[next].Pos <= p; next++ {
+			if e := db.events[next]; e.Pos < p {
+				missing = append(missing, e)
+			}
+		}
+		return missing
+	}
+	for _, x := range db.told {
+		switch {
+		case x.Pos == last:
+			v.broken(Duplicate, rows(x), "the stream has position %d twice", x.Pos)
+		case x.Pos < last:
+			v.broken(Reorder, rows(x), "the stream has position %d after %d", x.Pos, last)
+		}
+		if missing := until(x.Pos); len(missing) > 0 {
+			v.broken(Lost, rows(missing[0], x), "the stream lacks %d events before position %d", len(missing), x.Pos)
+		}
+		e := db.at[x.Pos]
+		if e == nil || x.ID != strconv.FormatInt(x.Pos, 10) || x.Topic != e.Topic || x.Type != e.Type || x.Actor != e.Actor || x.Subject != e.Subject || x.Seq != e.Seq {
+			v.broken(Phantom, rows(x, e), "the stream tells of position %d what the log does not", x.Pos)
+		}
+		last = max(last, x.Pos)
+	}
+	if missing := until(math.MaxInt64); len(missing) > 0 {
+		v.broken(Lost, rows(missing[0]), "the stream ends at %d and lacks %d events", last, len(missing))
 	}
 }
 
@@ -252,11 +286,7 @@ func (v *Verdict) members(r *Run, db *Database) {
 		}
 		switch o.Act {
 		case "removeMember", "leaveGroup":
-			who := o.User
-			if o.Act == "leaveGroup" {
-				who = o.Actor
-			}
-			k := [2]string{o.Conv, who}
+			k := [2]string{o.Conv, o.removes()}
 			// Those who are removed are removed by one after another.
 			if n := acked[k]; n >= len(ended[k]) || ended[k][n].Pos > o.pos {
 				v.broken(Lost, append(o.lines(), rows(ended[k]...)...), "%s was acknowledged at %d, and the log does not tell of it", o.Act, o.pos)

@@ -1,7 +1,9 @@
 package verdict
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -175,6 +177,7 @@ func (v *Verdict) sessions(r *Run, db *Database) {
 			}
 		}
 	}
+	open, held := 0, 0
 	for _, s := range r.subs {
 		o := over[s.conns[0].session]
 		if s.conns[0].session == "" || o == nil {
@@ -182,7 +185,7 @@ func (v *Verdict) sessions(r *Run, db *Database) {
 		}
 		for i, m := range s.moments {
 			if m.k == delivered || m.k == caughtUp {
-				if most := r.silence(o, m.conn, m.t); m.t > o.done+most {
+				if most, _ := r.silence(o, m.conn, m.t); m.t > o.done+most {
 					w := walk{r: r, db: db, s: s}
 					v.broken(Late, append(o.lines(), w.excerpt(i)...), "session %s heard of %d %.1f s after its end was acknowledged (%.1f s are allowed)",
 						o.ID, m.pos, seconds(m.t-o.done), seconds(most))
@@ -191,45 +194,80 @@ func (v *Verdict) sessions(r *Run, db *Database) {
 			}
 		}
 		for _, c := range s.conns {
-			switch {
-			case c.refused: // Server-Sent Events say so in the stream
-			case c.ready > o.done+r.silence(o, c, c.ready):
+			if c.ready == 0 {
+				continue
+			}
+			if most, _ := r.silence(o, c, c.ready); !c.refused && c.ready > o.done+most { // Server-Sent Events say so in the stream
 				v.broken(Late, append(o.lines(), c.line(), line(history.Record{T: c.ready, K: "ready", Conn: c.n})), "session %s was let in after its end was acknowledged", o.ID)
-			case c.ready != 0 && (c.closed == 0 || c.code == -1):
-				v.broken(Late, append(o.lines(), c.line()), "the server did not close the connection of session %s", o.ID)
+				continue
+			}
+			end := cmp.Or(c.ended, int64(math.MaxInt64))
+			most, calm := r.silence(o, c, min(end, o.done+eventually))
+			if c.ready < o.T && end > o.T {
+				if open++; calm {
+					held++
+				}
+			}
+			if from := max(o.done, c.ready); end > from+most {
+				if most, _ = r.silence(o, c, end); c.ended == 0 || end > from+most {
+					v.broken(Late, append(o.lines(), c.line(), c.closing()), "the server did not close the connection of session %s within %.1f s", o.ID, seconds(most))
+				}
 			}
 		}
 	}
+	v.count(revocations, open)
+	v.count(heldToIt, held)
+	least := r.thresholds()
+	v.enough(revocations, open, least.revocations)
+	v.enough(heldToIt, held, least.held)
 }
+
+const (
+	revocations = "revocations of open sockets"
+	heldToIt    = "of these held to a second"
+)
 
 func seconds(ns int64) float64 { return float64(ns) / 1e9 }
 
 // silence is how long after a revocation's acknowledgement something may still come to a connection at a moment: what is
-// promised, what load was late itself, and, where a fault was about, five seconds and as long as the node or the database
-// was away.
-func (r *Run) silence(o *op, c *conn, at int64) int64 {
-	most := promptly + r.lateness(o.done, at)
-	away, any := int64(0), false
-	for _, f := range r.faults {
-		until := f.heal
-		if until == 0 {
-			until = at
+// promised, what load was late itself, and, where there was trouble, five seconds and as long as the node or the database
+// was away. calm: there was none.
+func (r *Run) silence(o *op, c *conn, at int64) (most int64, calm bool) {
+	most, calm = promptly+r.lateness(o.done, at), true
+	var away []trouble
+	for _, t := range r.troubles() {
+		bus, before := strings.HasPrefix(t.name, "nats"), eventually // it comes back some time after
+		if t.name == "doorbells" {
+			bus, before = true, 0
 		}
-		if f.T > at || until < o.done-eventually {
-			continue
-		}
-		bus := strings.HasPrefix(f.Name, "nats") || f.Name == "doorbells"
-		if bus || f.Name == "postgres" || f.Node == c.node {
-			any = true
-			if !bus {
-				away += max(0, min(until, at)-max(f.T, o.done))
-			}
+		switch {
+		case t.from > at || t.to < o.done-before:
+		case bus:
+			calm = false
+		case t.name == "postgres" || t.node == c.node:
+			calm = false
+			away = append(away, trouble{from: max(t.from, o.done), to: min(t.to, at)})
 		}
 	}
-	if any {
-		most += eventually - promptly + away
+	if !calm {
+		most += eventually - promptly
 	}
-	return most
+	slices.SortFunc(away, func(a, b trouble) int { return cmp.Compare(a.from, b.from) })
+	last := int64(0)
+	for _, t := range away { // they overlap
+		most += max(0, t.to-max(t.from, last))
+		last = max(last, t.to)
+	}
+	return most, calm
+}
+
+// starved says whether load did not get a quarter of the time between two moments.
+func (r *Run) starved(from, to int64) bool {
+	late := int64(0)
+	for _, l := range r.lags {
+		late += max(0, min(l.T, to)-max(l.T-l.For, from))
+	}
+	return late > 0 && 4*late >= to-from
 }
 
 // lateness is the most that load was late between two moments.

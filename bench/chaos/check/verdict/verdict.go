@@ -1,11 +1,14 @@
 // Package verdict judges a chaos run: a pure function of what clients and nemesis wrote down and of the database at the
 // end. It knows the promises, and shares no code with the server that is to keep them.
 //
-// What is judged. The log: positions 1 … n; each conversation's messages 1 … n; rows and log agree. Sends: each that was
-// acknowledged is stored once, as the acknowledgement said; one of unknown outcome at most once; nothing else is stored; who
-// was acknowledged before another began stands before it. Everybody's stream: exactly the positions of their own topic and
-// of their memberships' spans as the log tells them, in order, once, across connections and nodes, up to the run's last
-// messages. Races have one winner. A revoked session hears nothing more. The servers at rest are as large as before.
+// What is judged. The log: positions 1 … n; each conversation's messages 1 … n; rows and log agree, and so does the stream
+// for other services. Sends: each that was acknowledged is stored once, as the acknowledgement said; one of unknown outcome
+// at most once; nothing else is stored; who was acknowledged before another began stands before it. The log tells of
+// everything else that was acknowledged, and of no removal that nobody asked for. Nobody is refused, and no subscription or
+// connection ended, for no reason. Everybody's stream: exactly the positions of their own topic and of their memberships'
+// spans as the log tells them, in order, once, across connections and nodes, up to the run's last messages; in time, where no
+// fault explains a delay. Races have one winner. A revoked session hears nothing more, and its sockets are closed. No node
+// ends by itself, and each drains and comes back. The servers at rest are as large as before.
 package verdict
 
 import (
@@ -25,6 +28,8 @@ const (
 	DoubleWin = "double win"
 	Stuck     = "stuck" // did not come to the end
 	Growth    = "growth"
+	Refused   = "refused"     // or ended, and nothing explains it
+	Failed    = "failed node" // ended by itself, did not drain, or did not come back
 )
 
 // Violation is a broken promise.
@@ -70,20 +75,30 @@ func Judge(r *Run, db *Database) *Verdict {
 	v := &Verdict{}
 	slices.SortStableFunc(r.faults, func(a, b *fault) int { return int(min(1, max(-1, a.T-b.T))) })
 	v.log(db)
+	v.told(db)
 	v.spans(db)
 	v.sends(r, db)
 	v.members(r, db)
 	v.reads(r, db)
 	v.requests(r, db)
 	v.sessions(r, db)
+	w, revoked := newWhen(r, db), r.revoked()
+	v.acknowledged(r, db, w)
+	v.refusals(r, db, w)
 	for _, s := range r.subs {
 		v.stream(r, db, s)
+		v.ends(r, db, w, s, revoked)
 	}
 	if t, bad := r.phase("unsettled"); bad {
-		v.broken(Stuck, nil, "the system took no last messages within the time to settle (at %d)", t)
+		if from, _ := r.phase("settle"); r.starved(from, t) {
+			v.Vacuous = append(v.Vacuous, "load got no time to settle")
+		} else {
+			v.broken(Stuck, nil, "the system took no last messages within the time to settle (at %d)", t)
+		}
 	}
+	v.failures(r)
 	v.growth(r)
 	v.vacuity(r, db)
-	v.measure(r)
+	v.measure(r, db)
 	return v
 }

@@ -2,11 +2,13 @@ package verdict_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -87,10 +89,26 @@ func (s *story) op(n int, act, outcome string) (invoke, done int) {
 	return ops[s.recs[done].Op], done
 }
 
+// stream has the stream for other services hold the log.
+func (s *story) stream() {
+	var told []verdict.Row
+	for _, r := range s.rows {
+		if r.Table == "event" {
+			r.Table, r.ID = "told", strconv.FormatInt(r.Pos, 10)
+			told = append(told, r)
+		}
+	}
+	slices.SortStableFunc(told, func(a, b verdict.Row) int { return cmp.Compare(a.Pos, b.Pos) })
+	s.rows = append(s.rows, slices.CompactFunc(told, func(a, b verdict.Row) bool { return a.Pos == b.Pos })...)
+}
+
 func (s *story) judge() *verdict.Verdict {
 	run := verdict.NewRun()
 	for i := range s.recs {
 		run.Add(&s.recs[i])
+	}
+	if !slices.ContainsFunc(s.rows, func(r verdict.Row) bool { return r.Table == "told" }) {
+		s.stream()
 	}
 	return verdict.Judge(run, verdict.NewDatabase(s.rows))
 }
@@ -98,6 +116,7 @@ func (s *story) judge() *verdict.Verdict {
 func TestFilesSayTheSame(t *testing.T) {
 	t.Parallel()
 	s := tell(t)
+	s.stream()
 	name := filepath.Join(t.TempDir(), "h.jsonl")
 	w, err := history.Create(name)
 	if err != nil {
@@ -168,6 +187,23 @@ func TestEachLieIsCaught(t *testing.T) {
 		lie   func(s *story)
 		kinds string // separated by commas
 	}{
+		{"the stream lacks an event", func(s *story) { s.stream(); s.row(30, table("told")).Table = "gone" }, verdict.Lost},
+		{"the stream ends early", func(s *story) {
+			s.stream()
+			s.rows = s.rows[:len(s.rows)-3]
+		}, verdict.Lost},
+		{"the stream repeats an event", func(s *story) {
+			s.stream()
+			i := slices.IndexFunc(s.rows, func(r verdict.Row) bool { return r.Table == "told" && r.Pos == 30 })
+			s.rows = slices.Insert(s.rows, i, s.rows[i])
+		}, verdict.Duplicate},
+		{"the stream has two events in another order", func(s *story) {
+			s.stream()
+			a, b := s.row(30, table("told")), s.row(31, table("told"))
+			*a, *b = *b, *a
+		}, verdict.Reorder + "," + verdict.Lost},
+		{"the stream tells something else", func(s *story) { s.stream(); s.row(30, table("told")).Subject = "usr_x" }, verdict.Phantom},
+		{"the stream knows an event by another id", func(s *story) { s.stream(); s.row(30, table("told")).ID = "x" }, verdict.Phantom},
 		{"a delivery is dropped", func(s *story) { s.drop(s.heard(1, 40)) }, verdict.Gap},
 		{"a narrow delivery is dropped", func(s *story) { s.drop(s.heard(7, 10)) }, verdict.Gap},
 		{"a delivery is doubled", func(s *story) { i := s.heard(2, 40); s.insert(i, s.recs[i]) }, verdict.Duplicate},
@@ -215,6 +251,9 @@ func TestEachLieIsCaught(t *testing.T) {
 		{"the system does not settle", func(s *story) {
 			s.recs = append(s.recs, history.Record{T: s.recs[len(s.recs)-1].T, K: "phase", Name: "unsettled"})
 		}, verdict.Stuck},
+		{"a node ends by itself", func(s *story) { s.failed("died", 2) }, verdict.Failed},
+		{"a node does not drain", func(s *story) { s.failed("undrained", 2) }, verdict.Failed},
+		{"a node does not come back", func(s *story) { s.failed("startfailed", 2) }, verdict.Failed},
 		{"caught up too early", func(s *story) {
 			i := s.heard(1, 60)
 			s.insert(i, history.Record{K: "caughtup", Conn: s.recs[i].Conn, Pos: s.recs[i].Pos, Epoch: epoch})
@@ -245,11 +284,11 @@ func TestEachLieIsCaught(t *testing.T) {
 		{"a refused message is stored", func(s *story) {
 			_, done := s.op(20, "sendMessage", "ok")
 			s.recs[done].K, s.recs[done].Code = "fail", "NOT_FOUND"
-		}, verdict.Phantom},
+		}, verdict.Phantom + "," + verdict.Refused},
 		{"a message has another text", func(s *story) { s.row(20, table("message")).Hash++ }, verdict.Phantom},
 		{"an acknowledgement names another seq", func(s *story) { _, done := s.op(20, "sendMessage", "ok"); s.recs[done].Seq++ }, verdict.Phantom},
 		{"the log has a hole", func(s *story) {
-			e := s.row(10, isEvent("RECEIPT_UPDATED"))
+			e := s.row(5, isEvent("RECEIPT_UPDATED"))
 			s.recs = slices.DeleteFunc(s.recs, func(r history.Record) bool { return r.K == "event" && r.Pos == e.Pos })
 			e.Table = "gone"
 		}, verdict.Gap},
@@ -259,9 +298,9 @@ func TestEachLieIsCaught(t *testing.T) {
 			a, _ := s.op(20, "sendMessage", "ok")
 			b, done := s.op(25, "sendMessage", "ok")
 			s.recs[b].T, s.recs[done].T = s.recs[a].T-2, s.recs[a].T-1
-		}, verdict.Reorder},
+		}, verdict.Reorder + "," + verdict.Refused},
 		{"a removal was acknowledged and did not happen", func(s *story) {
-			s.recs = append(s.recs, history.Record{K: "invoke", Op: 1 << 40, Act: "removeMember", User: "usr_5", Conv: "cnv_b", Node: 1}, history.Record{K: "ok", Op: 1 << 40, Pos: 1 << 40})
+			s.attempt(history.Record{Act: "removeMember", User: usr(5), Conv: "cnv_b"}, history.Record{K: "ok", Pos: s.row(0, table("head")).Pos})
 		}, verdict.Lost},
 		{"a membership is longer than the log says", func(s *story) {
 			s.row(1, func(r *verdict.Row) bool { return r.Table == "membership" && r.Left > 0 }).Left += 3
@@ -270,7 +309,7 @@ func TestEachLieIsCaught(t *testing.T) {
 			e := *s.row(0, isEvent("MEMBER_REMOVED"))
 			e.Subject = "usr_5"
 			s.append(e)
-		}, verdict.DoubleWin + "," + verdict.Stuck},
+		}, verdict.DoubleWin + "," + verdict.Stuck + "," + verdict.Phantom},
 		{"somebody sends who is no member", func(s *story) {
 			s.row(0, func(r *verdict.Row) bool { return r.Table == "membership" && r.User == "usr_4" && r.Conv == "cnv_b" }).Pos++
 			for i := range s.rows {
@@ -296,7 +335,38 @@ func TestEachLieIsCaught(t *testing.T) {
 		{"a revoked session hears something for long while NATS is down", func(s *story) {
 			s.late(2, 5200*ms)
 			s.fault("nats", 0, 2)
+		}, verdict.Late + "," + verdict.Stuck},
+		{"a revoked session hears something for longer than overlapping faults last", func(s *story) {
+			s.late(2, 7500*ms)
+			s.fault("postgres", 0, 2)
+			s.fault("postgres", 0, 2)
 		}, verdict.Late},
+		{"a revoked session hears something after doorbells were lost", func(s *story) {
+			s.late(2, 2000*ms)
+			s.fault("doorbells", 0, 2)
+			for i := range s.recs[len(s.recs)-2:] {
+				s.recs[len(s.recs)-2+i].T -= 3 * second
+			}
+		}, verdict.Late},
+		{"a revoked session's socket is closed late", func(s *story) {
+			i := s.find(2, func(r *history.Record) bool { return r.K == "close" && r.Close == 4401 })
+			s.recs[i].T += 1100 * ms
+		}, verdict.Late},
+		{"a delivery is late", func(s *story) { s.slow() }, verdict.Stuck},
+		{"a delivery is late while NATS is down and another node is dead", func(s *story) {
+			conn := s.slow()
+			node := s.recs[s.find(0, func(r *history.Record) bool { return r.K == "connect" && r.Conn == conn })].Node
+			s.fault("nats", 0, 2)
+			s.fault("kill", node%nodes+1, 2)
+		}, verdict.Stuck},
+		{"it does not recover from a fault of PostgreSQL", func(s *story) {
+			s.attempt(history.Record{Act: "sendMessage", Actor: usr(3), Conv: "cnv_b", Key: "k"}, history.Record{K: "unknown"})
+			done := s.find(0, func(r *history.Record) bool { return r.K == "unknown" && r.Op == 1<<40 })
+			begin := s.recs[done].T
+			s.recs[done].T += 12 * second
+			s.recs = append(s.recs, history.Record{T: begin, K: "fault", N: 1000, Phase: "begin", Name: "postgres"},
+				history.Record{T: begin + second, K: "fault", N: 1000, Phase: "heal", Name: "postgres"})
+		}, verdict.Stuck},
 		{"a revoked session's socket stays open", func(s *story) {
 			i := s.find(1, func(r *history.Record) bool { return r.K == "close" && r.Close == 4401 })
 			s.recs[i].Close = -1
@@ -305,6 +375,72 @@ func TestEachLieIsCaught(t *testing.T) {
 			i := s.find(1, func(r *history.Record) bool { return r.K == "close" && r.Close == 4403 })
 			s.insert(i, history.Record{K: "ready", T: s.recs[i].T + 2*second, Conn: s.recs[i].Conn})
 		}, verdict.Late},
+		{"the log does not tell of a read mark", func(s *story) {
+			for slices.ContainsFunc(s.rows, func(r verdict.Row) bool { return isEvent("RECEIPT_UPDATED")(&r) }) {
+				s.untold(0, "RECEIPT_UPDATED")
+			}
+		}, verdict.Lost},
+		{"the log tells one side of a friend request's answer too late", func(s *story) { _, done := s.op(5, "cancelFriendRequest", "ok"); s.recs[done].Pos-- }, verdict.Lost},
+		{"the log does not tell one side of a friend request", func(s *story) { s.untold(5, "FRIEND_REQUEST_SENT") }, verdict.Lost},
+		{"the log does not tell one side of its answer", func(s *story) { s.untold(5, "FRIEND_REQUEST_CANCELLED") }, verdict.Lost},
+		{"the log does not tell of a session's begin", func(s *story) { s.untold(2, "SESSION_STARTED") }, verdict.Lost},
+		{"the log does not tell of a session's end", func(s *story) { s.untold(2, "SESSION_ENDED") }, verdict.Lost},
+		{"the log does not tell of a new group", func(s *story) {
+			s.attempt(history.Record{Act: "createGroup"}, history.Record{K: "ok", ID: "cnv_none", Pos: s.row(0, table("head")).Pos})
+		}, verdict.Lost},
+		{"somebody is removed whom nobody asked to leave", func(s *story) {
+			s.each("invoke", func(r *history.Record) {
+				if r.Act == "removeMember" && r.Op < 100 {
+					r.Act = "nothing"
+				}
+			})
+		}, verdict.Phantom},
+		{"a member's message is refused", func(s *story) { s.unsent(20, "NOT_FOUND") }, verdict.Refused},
+		{"who was removed and is back is refused", func(s *story) {
+			s.refuse(history.Record{Act: "sendMessage", Actor: usr(1), Conv: "cnv_a", Key: "k"}, "NOT_FOUND")
+		}, verdict.Refused},
+		{"a message is refused for no reason", func(s *story) { s.unsent(20, "FORBIDDEN") }, verdict.Refused},
+		{"a stored message's retry is refused", func(s *story) {
+			invoke, _ := s.op(20, "sendMessage", "ok")
+			s.refuse(s.recs[invoke], "NOT_FOUND")
+		}, verdict.Refused},
+		{"a read mark is refused", func(s *story) {
+			s.refuse(history.Record{Act: "markRead", Actor: usr(3), Conv: "cnv_b", Seq: 1}, "NOT_FOUND")
+		}, verdict.Refused},
+		{"a removal is refused", func(s *story) {
+			s.refuse(history.Record{Act: "removeMember", Actor: usr(3), User: usr(4), Conv: "cnv_b"}, "NOT_FOUND")
+		}, verdict.Refused},
+		{"an addition is refused", func(s *story) {
+			s.refuse(history.Record{Act: "addMembers", Actor: usr(3), User: usr(4), Conv: "cnv_b"}, "CONFLICT")
+		}, verdict.Refused},
+		{"a friend request is refused", func(s *story) {
+			s.refuse(history.Record{Act: "sendFriendRequest", Actor: usr(3), User: usr(4)}, "CONFLICT")
+		}, verdict.Refused},
+		{"the only answer to a friend request is refused", func(s *story) {
+			s.refuse(history.Record{Act: "acceptFriendRequest", Actor: usr(3), ID: "frq_none"}, "CONFLICT")
+		}, verdict.Refused},
+		{"a sign-in is refused", func(s *story) { s.refuse(history.Record{Act: "signIn", Actor: usr(3)}, "RATE_LIMITED") }, verdict.Refused},
+		{"a first revocation is refused", func(s *story) {
+			s.refuse(history.Record{Act: "revokeSession", Actor: usr(3), ID: "ses_x"}, "NOT_FOUND")
+		}, verdict.Refused},
+		{"a server takes itself to be wrong", func(s *story) {
+			s.attempt(history.Record{Act: "signIn", Actor: usr(3)}, history.Record{K: "unknown", Text: "INTERNAL: internal error"})
+		}, verdict.Refused},
+		{"a server cannot do anything while all is well", func(s *story) {
+			s.attempt(history.Record{Act: "signIn", Actor: usr(3)}, history.Record{K: "unknown", Text: "UNAVAILABLE: try again"})
+			s.recs[s.find(0, func(r *history.Record) bool { return r.K == "unknown" && r.Op == 1<<40 })].T += 15 * second
+		}, verdict.Refused},
+		{"a feed's cursor is refused", func(s *story) { s.ended(2, "error", "CURSOR_EXPIRED", 0) }, verdict.Refused},
+		{"a feed is not found", func(s *story) { s.ended(2, "error", "NOT_FOUND", 0) }, verdict.Refused},
+		{"a narrow subscriber's room is not found", func(s *story) { s.ended(8, "error", "NOT_FOUND", 0) }, verdict.Refused},
+		{"a good session is not known", func(s *story) { s.ended(2, "error", "UNAUTHENTICATED", 0) }, verdict.Refused},
+		{"a feed is unavailable while all is well", func(s *story) { s.ended(2, "error", "UNAVAILABLE", 0) }, verdict.Refused},
+		{"a feed ends", func(s *story) { s.ended(2, "complete", "", 0) }, verdict.Refused},
+		{"a member's narrow subscription ends", func(s *story) { s.ended(8, "complete", "", 0) }, verdict.Refused},
+		{"a good session's socket is closed", func(s *story) { s.ended(2, "close", "", 4401) }, verdict.Refused},
+		{"a good token is forbidden", func(s *story) { s.ended(2, "close", "", 4403) }, verdict.Refused},
+		{"a client is told that it is wrong", func(s *story) { s.ended(2, "close", "", 4400) }, verdict.Refused},
+		{"a good token is refused over Server-Sent Events", func(s *story) { s.ended(2, "close", "status 401: no", 0) }, verdict.Refused},
 		{"goroutines leak", func(s *story) { s.grow(func(r *history.Record) { r.Goroutines += 80 }) }, verdict.Growth},
 		{"memory leaks", func(s *story) { s.grow(func(r *history.Record) { r.Memory += 200 << 20 }) }, verdict.Growth},
 	} {
@@ -328,7 +464,7 @@ func TestEachLieIsCaught(t *testing.T) {
 				t.Fatalf("verdicts %q, want %q: %v", kinds, want, v.Violations[:min(5, len(v.Violations))])
 			}
 			var b strings.Builder
-			if _, err := (verdict.Report{Verdict: v, Seed: 1}).WriteTo(&b); err != nil || !strings.Contains(b.String(), "## "+kinds[0]) || !strings.Contains(b.String(), "make chaos ARGS='-seed 1'") {
+			if _, err := (verdict.Report{Verdict: v, Again: "-seed 1"}).WriteTo(&b); err != nil || !strings.Contains(b.String(), "## "+kinds[0]) || !strings.Contains(b.String(), "make chaos ARGS='-seed 1'") {
 				t.Fatalf("%v: %s", err, b.String())
 			}
 		})
@@ -385,17 +521,36 @@ func TestTooLittleIsInconclusive(t *testing.T) {
 		starve func(s *story)
 		why    string
 	}{
+		{"PostgreSQL ended by itself", func(s *story) { s.failed("died", 0) }, "died"},
 		{"few messages were acknowledged", func(s *story) { s.recs[0].Planned = 600 }, "planned messages"},
 		{"no kill hit a send", func(s *story) { s.remove("fault") }, "kills"},
 		{"no gap was repaired", func(s *story) { s.each("sample", func(r *history.Record) { r.Gaps = 0 }) }, "gap repairs"},
+		{"every kill was of a node that stood still", func(s *story) { s.each("fault", func(r *history.Record) { r.For = second }) }, "kills"},
+		{"everybody was told what was stored", func(s *story) { s.remove("unknown"); s.recs[0].Quick = false }, "nobody was told"},
+		{"nobody was behind", func(s *story) {
+			s.each("sample", func(r *history.Record) { r.CatchUps = 0 })
+			s.recs[0].Quick = false
+		}, "catch-ups"},
+		{"no open socket was revoked", func(s *story) {
+			s.each("connect", func(r *history.Record) { r.Session = "" })
+			s.each("close", func(r *history.Record) { r.Close = 0 })
+		}, "revocations"},
+		{"no revocation was of a socket without trouble", func(s *story) { s.fault("nats", 0, 0); s.recs[len(s.recs)-1].T += 60 * second }, "held to"},
+		{"load got no time", func(s *story) {
+			i := s.find(0, func(r *history.Record) bool { return r.K == "phase" && r.Name == "settle" })
+			s.recs = append(s.recs, history.Record{T: s.recs[i].T + 60*second, K: "phase", Name: "unsettled"},
+				history.Record{T: s.recs[i].T + 40*second, K: "lag", For: 20 * second})
+		}, "load got no time"},
 		{"nobody came back", func(s *story) { s.each("connect", func(r *history.Record) { r.Sub = 1000 + r.Conn }) }, "replays"},
 		{"it was no quick run", func(s *story) { s.recs[0].Quick = false }, "replays"},
 		{"nobody was removed", func(s *story) {
-			for i := range s.recs {
-				if a := s.recs[i].Act; a == "removeMember" || a == "leaveGroup" {
-					s.recs[i].Act = "nothing"
+			removals := map[int64]bool{}
+			s.each("invoke", func(r *history.Record) { removals[r.Op] = r.Act == "removeMember" || r.Act == "leaveGroup" })
+			s.each("ok", func(r *history.Record) {
+				if removals[r.Op] {
+					r.K = "unknown"
 				}
-			}
+			})
 		}, "removals"},
 		{"the servers were not measured", func(s *story) { s.remove("sample") }, "at rest"},
 		{"one server was not measured", func(s *story) {
@@ -475,6 +630,70 @@ func (s *story) fault(name string, node, n int) {
 	t := s.recs[done].T
 	s.recs = append(s.recs, history.Record{T: t - second, K: "fault", N: 1000 + node, Phase: "begin", Name: name, Node: node},
 		history.Record{T: t + 2*second, K: "fault", N: 1000 + node, Phase: "heal", Name: name, Node: node})
+}
+
+// untold has the log hold something else in place of an event, which nobody is to be told of.
+func (s *story) untold(n int, typ string) {
+	e := s.row(n, isEvent(typ))
+	for i := range s.recs { // caught up there instead, which says nothing
+		if r := &s.recs[i]; r.K == "event" && r.Pos == e.Pos {
+			*r = history.Record{T: r.T, K: "caughtup", Conn: r.Conn, Pos: r.Pos, Epoch: r.Epoch}
+		}
+	}
+	*e = verdict.Row{Table: "event", Pos: e.Pos, Topic: "usr_x", Type: "PROFILE_CHANGED"}
+}
+
+// attempt is one more at the end of the load.
+func (s *story) attempt(invoke, done history.Record) {
+	s.t.Helper()
+	i := s.find(0, func(r *history.Record) bool { return r.K == "phase" && r.Name == "settle" })
+	invoke.T, done.T = s.recs[i-1].T, s.recs[i].T
+	invoke.K, invoke.Op, invoke.Node = "invoke", 1<<40, 1
+	if invoke.Of == 0 {
+		invoke.Of = invoke.Op
+	}
+	done.Op = invoke.Op
+	s.recs = slices.Insert(s.recs, i, invoke, done)
+}
+
+func (s *story) refuse(invoke history.Record, code string) {
+	s.attempt(invoke, history.Record{K: "fail", Code: code})
+}
+
+// unsent is a message that was refused and not stored: it is the last of all, so that no other has its seq or position.
+func (s *story) unsent(n int, code string) {
+	invoke, _ := s.op(n, "sendMessage", "ok")
+	r := s.recs[invoke]
+	r.Of, r.Key = 0, "refused"
+	s.refuse(r, code)
+}
+
+// ended is the end of a subscriber's last connection, without which it had everything.
+func (s *story) ended(sub int, k, what string, code int) {
+	conn := s.connAt(sub, 1<<40)
+	i := s.find(0, func(r *history.Record) bool { return r.K == "close" && r.Conn == conn })
+	if k == "close" {
+		s.recs[i].Close, s.recs[i].Text = code, what
+		return
+	}
+	s.insert(i, history.Record{T: s.recs[i].T, K: k, Conn: conn, Code: what})
+}
+
+// slow has a subscriber be told of something six seconds late, on a connection to a node that was not killed.
+func (s *story) slow() (conn int) {
+	s.t.Helper()
+	nodes := map[int]int{}
+	s.each("connect", func(r *history.Record) { nodes[r.Conn] = r.Node })
+	i := s.find(0, func(r *history.Record) bool {
+		return isMessage(r) && nodes[r.Conn] == 1 && s.recs[s.find(0, func(x *history.Record) bool { return x.K == "caughtup" && x.Conn == r.Conn })].Pos < r.Pos-5
+	})
+	s.recs[i].T += 6 * second
+	return s.recs[i].Conn
+}
+
+// failed is something wrong with a process that was no fault.
+func (s *story) failed(k string, node int) {
+	s.recs = append(s.recs, history.Record{T: s.recs[len(s.recs)-1].T, K: k, Name: "a process", Node: node})
 }
 
 func (s *story) each(k string, fn func(r *history.Record)) {
