@@ -45,8 +45,9 @@ type App struct {
 	cfg      config.Config
 	log      *slog.Logger
 	store    *store.Store
-	bus      bus.Bus      // sealed; nil: this node is alone
-	nats     *natsbus.Bus // what carries it
+	bus      bus.Bus     // nil: this node is alone
+	seal     *bus.Sealed // what bus is, around nats
+	nats     *natsbus.Bus
 	export   *natsbus.Exporter
 	events   *eventlog.Log
 	messages *message.Service
@@ -139,7 +140,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	r.Presences = a.presence
 	metrics.Register(liveMetrics(a.live.hub.Stats, func() int64 { return int64(a.events.Applied()) })...)
 	if a.bus != nil {
-		metrics.Register(busMetrics(a.nats, a.bus.(*bus.Sealed).Refused, a.events.Stats)...)
+		metrics.Register(busMetrics(a.nats, a.seal, a.events.Stats)...)
 		metrics.Register(a.openExport()...)
 	}
 

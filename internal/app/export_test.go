@@ -9,6 +9,9 @@ import (
 // Sockets counts what the engine of the sockets does.
 func (a *App) Sockets() socket.Stats { return a.live.engine.Stats() }
 
+// Retries counts what found the database away and asked it again.
+func (a *App) Retries() int64 { return a.live.hub.Stats().Retries }
+
 // BusKey is what the bus is sealed with.
 func BusKey(secret []byte) ([]byte, error) { return busKey(secret) }
 

@@ -165,11 +165,17 @@ func TestPostgresIsKilled(t *testing.T) {
 			}
 		}
 		// Who subscribes now waits, as those do who have subscribed.
+		retries := a.Retries()
 		waiting, err := sockets[1].Subscribe(`subscription($c: ID!) { messageAdded(conversationId: $c) { __typename } }`, client.Vars{"c": room}, 1<<14)
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(500 * time.Millisecond)
+		eventually(t, func() error {
+			if a.Retries() == retries {
+				return errors.New("nobody waits for the database")
+			}
+			return nil
+		})
 		db.MustStart()
 		back := time.Now()
 		for _, want := range []string{"CaughtUp", "MessageAdded"} {

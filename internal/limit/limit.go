@@ -10,15 +10,12 @@ import (
 	"github.com/parley-chat/parley/internal/chat"
 )
 
-// DefaultKeys is how many keys are remembered at most.
-const DefaultKeys = 100_000
-
 // Config says how often.
 type Config struct {
 	// N is how often within Per, all at once or spread; 0 or less: no limit.
 	N   int
 	Per time.Duration // 0 means a minute
-	// Keys is how many keys are remembered; 0 means DefaultKeys. Beyond that, those that were used longest ago are
+	// Keys is how many keys are remembered; 0 means 100,000. Beyond that, those that were used longest ago are
 	// forgotten.
 	Keys int
 	Now  func() time.Time // nil means time.Now
@@ -29,7 +26,7 @@ func (c Config) withDefaults() Config {
 		c.Per = time.Minute
 	}
 	if c.Keys == 0 {
-		c.Keys = DefaultKeys
+		c.Keys = 100_000
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -102,13 +102,3 @@ func (s *Sends) Applied(events []*chat.Event) {
 }
 
 func sent(e *chat.Event) bool { return e.Type == chat.MessageAdded }
-
-// Users is how many are remembered now.
-func (s *Sends) Users() int {
-	if s == nil {
-		return 0
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buckets.len()
-}
