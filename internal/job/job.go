@@ -16,12 +16,14 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivertype"
 )
 
 // The queues. Each has its own number of jobs that run at once, so that a slow one does not hold up the others.
@@ -135,6 +137,28 @@ func (c *Client) Runner(config *river.Config) (Runner, error) {
 		return r.postgres, nil
 	}
 	return r.sqlite, nil
+}
+
+// Cancel makes of an error one that gives a job up at once.
+func Cancel(err error) error { return river.JobCancel(err) }
+
+// Snooze is the error that puts a job off for a while. It counts as no attempt, and is not logged.
+func Snooze(d time.Duration) error { return river.JobSnooze(d) }
+
+// Undone are the states of jobs that are still to be done, for Unique.ByState: there may be a new one once the last is done.
+var Undone = []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
+}
+
+// Complete has a running job done if and when a transaction commits. A job that is Unique while it is Undone ends so that
+// nothing falls between its last look and its end: both who asks for such a job and who completes it lock the same row first.
+func Complete[T Args](ctx context.Context, tx Tx, j *Job[T]) (err error) {
+	if postgres, sqlite := tx.Native(); postgres != nil {
+		_, err = river.JobCompleteTx[*riverpgxv5.Driver](ctx, postgres, j)
+	} else {
+		_, err = river.JobCompleteTx[*riversqlite.Driver](ctx, sqlite, j)
+	}
+	return err
 }
 
 // River gives the client itself, of one of the two databases, to what shows the queue to operators.

@@ -65,7 +65,7 @@ func New(c Config) (*Tokens, error) {
 		return nil, err
 	}
 	for to, purpose := range map[*[]byte]string{&t.access: "parley access token v1", &t.refresh: "parley refresh token v1"} {
-		key, err := hkdf.Key(sha256.New, c.Secret, nil, purpose, sha256.Size)
+		key, err := Derive(c.Secret, purpose)
 		if err != nil {
 			return nil, err
 		}
@@ -74,6 +74,11 @@ func New(c Config) (*Tokens, error) {
 	t.parser = jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(c.Issuer),
 		jwt.WithAudience(c.Audience), jwt.WithExpirationRequired(), jwt.WithTimeFunc(c.Now), jwt.WithStrictDecoding())
 	return t, nil
+}
+
+// Derive makes of the installation's secret the key for one purpose, 32 bytes: who learns it learns no other.
+func Derive(secret []byte, purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, secret, nil, purpose, sha256.Size)
 }
 
 // AccessTTL is the life of an access token.

@@ -55,6 +55,15 @@ func (l *Listeners) Later(pattern string, derive func(*chat.Event) job.Args) {
 	}
 }
 
+// Span has a job made of a stretch of the log in which something that matches happened: positions from to through, both
+// inclusive. The job reads the events itself. Stretches follow upon each other, and a busy log costs a few jobs a second,
+// however much happens.
+func (l *Listeners) Span(pattern string, derive func(from, through chat.Position) job.Args) {
+	types := l.match(pattern)
+	l.worker.derived = append(l.worker.derived, types...)
+	l.worker.spans = append(l.worker.spans, span{types, derive})
+}
+
 // Err says what cannot be listened to.
 func (l *Listeners) Err() error { return errors.Join(l.errs...) }
 
@@ -73,6 +82,11 @@ func (l *Listeners) match(pattern string) (types []chat.EventType) {
 type derivation struct {
 	of     chat.EventType
 	derive func(*chat.Event) job.Args
+}
+
+type span struct {
+	of     []chat.EventType
+	derive func(from, through chat.Position) job.Args
 }
 
 func (w *Worker) insert(ctx context.Context, tx *store.Tx, args job.Args) error {
@@ -140,6 +154,15 @@ func (w *Worker) followOnce(ctx context.Context) (behind int64, err error) {
 						return err
 					}
 				}
+			}
+		}
+		for _, s := range w.spans {
+			within := slices.DeleteFunc(slices.Clone(events), func(e *chat.Event) bool { return !slices.Contains(s.of, e.Type) })
+			if len(within) == 0 {
+				continue
+			}
+			if err := w.insert(ctx, tx, s.derive(within[0].Position, within[len(within)-1].Position)); err != nil {
+				return err
 			}
 		}
 		return nil

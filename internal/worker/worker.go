@@ -47,6 +47,7 @@ type Worker struct {
 	store   *store.Store // of Listen
 	derived []chat.EventType
 	derive  []derivation
+	spans   []span
 	grown   chan struct{} // never closed
 
 	mu           sync.Mutex // guards what follows
@@ -68,7 +69,7 @@ func New(jobs *job.Client, c Config) *Worker {
 }
 
 // Handle says what jobs with these arguments do, and how long an attempt may take (0: Config.Timeout). An error is logged,
-// and the job is tried again; river.JobCancel gives it up, river.JobSnooze puts it off.
+// and the job is tried again; job.Cancel gives it up, job.Snooze puts it off.
 func Handle[T job.Args](w *Worker, timeout time.Duration, do func(context.Context, *job.Job[T]) error) {
 	river.AddWorker(w.handlers, handler[T]{timeout: timeout, do: do})
 }
