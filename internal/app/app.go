@@ -30,6 +30,7 @@ import (
 	"github.com/parley-chat/parley/internal/limit"
 	"github.com/parley-chat/parley/internal/message"
 	"github.com/parley-chat/parley/internal/obs"
+	"github.com/parley-chat/parley/internal/outbound"
 	"github.com/parley-chat/parley/internal/presence"
 	"github.com/parley-chat/parley/internal/store"
 	"github.com/parley-chat/parley/internal/token"
@@ -54,6 +55,7 @@ type App struct {
 	presence *presence.Service
 	jobs     *job.Client
 	worker   *worker.Worker
+	outbound *outbound.Guard
 	live     *liveSide
 	servers  []*http.Server
 	addrs    []net.Addr
@@ -105,6 +107,10 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		return nil, err
 	}
 	if err = a.openBus(c, key); err != nil {
+		return nil, err
+	}
+
+	if err = a.openOutbound(c); err != nil {
 		return nil, err
 	}
 

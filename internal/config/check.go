@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -100,6 +101,16 @@ func (c *Config) check(cmd Command, named map[string]string) (errs []error) {
 			refuse("PARLEY_TRUSTED_PROXIES", quote(p)+" is not an address or network", "write something like 10.0.0.0/8 or 192.0.2.7")
 		}
 	}
+	for _, p := range c.OutboundAllow {
+		if n, err := ParseNetwork(p); err != nil || n.Addr().Is4In6() {
+			refuse("PARLEY_OUTBOUND_ALLOW", quote(p)+" is not an address or network", "write something like 10.1.0.0/16 or fd00:1::7")
+		}
+	}
+	for _, p := range c.OutboundPorts {
+		if _, err := ParsePort(p); err != nil {
+			refuse("PARLEY_OUTBOUND_PORTS", quote(p)+" is not a port", "write something like 443,8443")
+		}
+	}
 	for env, every := range map[string]time.Duration{"PARLEY_CHECK_EVERY": c.CheckEvery, "PARLEY_BACKUP_EVERY": c.BackupEvery} {
 		if every > 24*time.Hour || every > 0 && every < time.Minute {
 			refuse(env, every.String()+" is too long or too short", "write 0s, or something from 1m to 24h")
@@ -145,6 +156,15 @@ func ParseNetwork(s string) (netip.Prefix, error) {
 		return a.Prefix(a.BitLen())
 	}
 	return netip.ParsePrefix(s)
+}
+
+// ParsePort reads the number of a port.
+func ParsePort(s string) (uint16, error) {
+	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 16)
+	if err == nil && n == 0 {
+		err = strconv.ErrRange
+	}
+	return uint16(n), err
 }
 
 // isSample says whether a secret was copied from somewhere or typed without thought.

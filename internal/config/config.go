@@ -43,6 +43,10 @@ type Config struct {
 	Origins        []string `env:"PARLEY_ORIGINS" flag:"origins" help:"web origins, separated by commas, that may call the API with cookies and open sockets, such as https://app.example.org; the server's own is always allowed, and localhost in development"`
 	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" flag:"trusted-proxies" help:"addresses or networks, separated by commas, of the proxies whose X-Forwarded-For is believed"`
 
+	OutboundAllow []string `env:"PARLEY_OUTBOUND_ALLOW" flag:"outbound-allow" help:"addresses or networks, separated by commas, that may be called although they are not public, such as 10.1.0.0/16: whoever can set up a webhook reaches what listens there"`
+	OutboundPorts []string `env:"PARLEY_OUTBOUND_PORTS" flag:"outbound-ports" help:"ports, separated by commas, that may be called; empty: 80, 443 and 1024 up"`
+	OutboundHTTP  *bool    `env:"PARLEY_OUTBOUND_HTTP" flag:"outbound-http" help:"call http:// addresses as well; empty: only in development"`
+
 	LogLevel      string `env:"PARLEY_LOG_LEVEL" flag:"log-level" default:"info" help:"debug, info, warn or error"`
 	GraphiQL      *bool  `env:"PARLEY_GRAPHIQL" flag:"graphiql" help:"serve GraphiQL at /; empty: only in development"`
 	Introspection *bool  `env:"PARLEY_INTROSPECTION" flag:"introspection" help:"answer introspection and suggest names in errors; empty: only in development"`
@@ -116,6 +120,14 @@ const defaultMailFrom = "Parley <parley@localhost>"
 
 // Production says whether real people's data is at stake.
 func (c Config) Production() bool { return c.Env == Production }
+
+// AllowOutboundHTTP says whether what users name may be called without TLS.
+func (c Config) AllowOutboundHTTP() bool {
+	if c.OutboundHTTP != nil {
+		return *c.OutboundHTTP
+	}
+	return !c.Production()
+}
 
 // ServeGraphiQL says whether GraphiQL is on.
 func (c Config) ServeGraphiQL() bool {

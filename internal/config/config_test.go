@@ -175,6 +175,9 @@ func TestRefusals(t *testing.T) {
 		{"an origin with a path", "--origins=https://a.example.org/x", nil, []string{"--origins", "scheme, host and port"}},
 		{"any origin", "--origins=*", nil, []string{"--origins", "scheme, host and port"}},
 		{"a proxy that is none", "--trusted-proxies=lb", nil, []string{"--trusted-proxies", "10.0.0.0/8"}},
+		{"a network that is none", "--outbound-allow=10.1.0.0/16,intranet", nil, []string{"--outbound-allow", "intranet", "10.1.0.0/16"}},
+		{"an IPv4 network in disguise", "--outbound-allow=::ffff:10.0.0.0/104", nil, []string{"--outbound-allow"}},
+		{"a port that is none", "--outbound-ports=443,0", nil, []string{"--outbound-ports", `"0"`, "8443"}},
 		{"production without a secret", "", production, []string{"PARLEY_SECRET", "is missing", "openssl rand -hex 32"}},
 		{"a short secret", "--secret=abc", nil, []string{"--secret", "shorter than 32"}},
 		{"a sample secret", "", append([]string{"PARLEY_SECRET=changeme-changeme-changeme-changeme"}, production...), []string{"PARLEY_SECRET", "sample"}},
@@ -201,6 +204,21 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("a password was shown: %q", err)
 			}
 		})
+	}
+}
+
+func TestOutbound(t *testing.T) {
+	t.Parallel()
+	_, c, err := config.Parse([]string{"--outbound-allow=10.1.0.0/16, 127.0.0.1,fd00::/8", "--outbound-ports=443, 8443"}, nil)
+	if err != nil || len(c.OutboundAllow) != 3 || len(c.OutboundPorts) != 2 || !c.AllowOutboundHTTP() {
+		t.Errorf("%+v %v", c, err)
+	}
+	production := []string{"--env=production", "--secret=" + key}
+	if _, c, err = config.Parse(production, nil); err != nil || c.AllowOutboundHTTP() {
+		t.Errorf("%+v %v", c, err)
+	}
+	if _, c, err = config.Parse(append(production, "--outbound-http=true"), nil); err != nil || !c.AllowOutboundHTTP() {
+		t.Errorf("%+v %v", c, err)
 	}
 }
 

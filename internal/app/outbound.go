@@ -1,0 +1,29 @@
+package app
+
+import (
+	"github.com/parley-chat/parley/internal/config"
+	"github.com/parley-chat/parley/internal/outbound"
+)
+
+// openOutbound makes what all requests go through that lead where users say.
+func (a *App) openOutbound(c config.Config) (err error) {
+	o := outbound.Config{PlainHTTP: c.AllowOutboundHTTP()}
+	for _, text := range c.OutboundAllow {
+		network, err := config.ParseNetwork(text)
+		if err != nil {
+			return err
+		}
+		o.Allow = append(o.Allow, network)
+	}
+	for _, text := range c.OutboundPorts {
+		port, err := config.ParsePort(text)
+		if err != nil {
+			return err
+		}
+		o.Ports = append(o.Ports, port)
+	}
+	if a.outbound, err = outbound.New(o); err == nil {
+		a.stop = append(a.stop, a.outbound.Close)
+	}
+	return err
+}
