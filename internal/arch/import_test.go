@@ -29,7 +29,7 @@ var rooms = []room{
 		[]string{
 			"internal/store/...", "internal/eventlog/...", "internal/hub/...", "internal/bus/...", "internal/token/...",
 			"internal/mail/...", "internal/job/...", "internal/config/...", "internal/obs/...", "internal/limit/...",
-			"internal/outbound/...", "internal/webhook/...", "internal/push/...",
+			"internal/outbound/...", "internal/webhook/...", "internal/push/...", "internal/picture/...",
 		},
 		[]string{"nouns", "assets"},
 	},
