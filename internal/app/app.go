@@ -114,11 +114,20 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		return nil, err
 	}
 
+	address, err := a.bind(ctx, c.Addr)
+	if err != nil {
+		return nil, err
+	}
+
 	metrics := obs.NewMetrics()
 	if a.jobs, err = job.New(a.store); err != nil {
 		return nil, err
 	}
-	metrics.Register(a.openWorker(c)...)
+	mailings, err := a.openMail(c, tokens)
+	if err != nil {
+		return nil, err
+	}
+	metrics.Register(a.openWorker(c, mailings)...)
 	revoked := token.NewRevoked(c.AccessTTL, time.Now)
 	users := user.New(a.store, tokens, revoked, user.Config{RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr})
 	friends := friend.New(a.store, friend.Config{})
@@ -126,7 +135,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	feeds := feed.New(a.store)
 	sends := limit.NewSends(limit.Config{N: c.SendsPerSecond, Per: time.Second})
 	a.messages = message.New(a.store, message.Config{MaxBody: c.MaxMessageChars, Limit: sends})
-	if err = a.listen(friends, conversations); err != nil {
+	if err = a.listen(friends, conversations, mailings); err != nil {
 		return nil, err
 	}
 
@@ -197,20 +206,28 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	}
 	a.stop = append(a.stop, a.worker.Stop)
 
-	if err = a.serve(ctx, c.Addr, handler); err != nil {
-		return nil, err
-	}
+	a.serve(address, handler)
 	if c.Production() {
-		err = a.serve(ctx, c.AdminAddr, httpapi.Admin(metrics, a.ready))
+		if address, err = a.bind(ctx, c.AdminAddr); err != nil {
+			return nil, err
+		}
+		a.serve(address, httpapi.Admin(metrics, a.ready))
 	}
-	return a, err
+	return a, nil
 }
 
-func (a *App) serve(ctx context.Context, addr string, h http.Handler) error {
+// bind takes an address. Who connects waits until it is served.
+func (a *App) bind(ctx context.Context, addr string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", addr, err)
+		return nil, fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", addr, err)
 	}
+	a.addrs = append(a.addrs, l.Addr())
+	a.stop = append(a.stop, func() { _ = l.Close() }) // if it never comes to be served
+	return l, nil
+}
+
+func (a *App) serve(l net.Listener, h http.Handler) {
 	polite := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.draining.Load() { // the next request goes to another node, and finds no connection that is being closed
 			w.Header().Set("Connection", "close")
@@ -219,16 +236,15 @@ func (a *App) serve(ctx context.Context, addr string, h http.Handler) error {
 	})
 	s := &http.Server{Handler: polite, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
-	a.servers, a.addrs = append(a.servers, s), append(a.addrs, l.Addr())
+	a.servers = append(a.servers, s)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			a.log.Error("serving ended", "addr", addr, "error", err)
+			a.log.Error("serving ended", "addr", l.Addr().String(), "error", err)
 		}
 	}()
 	a.stop = append(a.stop, func() { _ = s.Close(); <-done })
-	return nil
 }
 
 // URL is the address to open.

@@ -9,14 +9,19 @@ import (
 
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/job"
+	"github.com/parley-chat/parley/internal/mailing"
 	"github.com/parley-chat/parley/internal/worker"
 )
 
 // openWorker says what is done with which jobs: the whole of it is on this page. (What leads to them is on that of listen.)
-func (a *App) openWorker(c config.Config) []prometheus.Collector {
+func (a *App) openWorker(c config.Config, mailings *mailing.Service) []prometheus.Collector {
 	a.worker = worker.New(a.jobs, worker.Config{Log: a.log, Concurrency: map[string]int{
 		job.Mail: c.MailWorkers, job.Notify: c.NotifyWorkers, job.Webhooks: c.WebhookWorkers, job.Maintenance: c.MaintenanceWorkers,
 	}})
+	worker.Handle(a.worker, 0, mailings.SendToken)
+	worker.Handle(a.worker, 0, mailings.SendDevice)
+	worker.Handle(a.worker, 0, mailings.SendFriend)
+
 	backups := c.BackupDir
 	if backups == "" {
 		backups = filepath.Join(c.DataDir, "backups")

@@ -37,7 +37,7 @@ var rooms = []room{
 		"services",
 		[]string{
 			"internal/user/...", "internal/friend/...", "internal/conversation/...", "internal/message/...",
-			"internal/presence/...", "internal/feed/...",
+			"internal/presence/...", "internal/feed/...", "internal/mailing/...",
 		},
 		[]string{"nouns", "ground"},
 	},
@@ -75,6 +75,7 @@ var outside = []struct {
 	{"github.com/jackc/...", []string{"internal/store/...", "internal/job/...", "internal/testkit/..."}},
 	{"github.com/riverqueue/...", []string{"internal/store", "internal/job", "internal/worker"}},
 	{"riverqueue.com/...", []string{"internal/app"}},
+	{"github.com/wneessen/...", []string{"internal/mail"}},
 	{"github.com/nats-io/nats-server/...", []string{"internal/testkit/..."}},
 	{"github.com/nats-io/...", []string{"internal/bus/natsbus/...", "internal/testkit/..."}},
 	{"github.com/99designs/gqlgen/...", []string{"graph/...", "internal/transport/...", "internal/app/...", "internal/obs/..."}},

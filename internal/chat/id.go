@@ -21,9 +21,10 @@ const (
 	KindFriendRequest
 	KindConversation
 	KindMessage
+	KindMailToken
 )
 
-var prefixes = [...]string{KindUser: "usr", KindSession: "ses", KindFriendRequest: "frq", KindConversation: "cnv", KindMessage: "msg"}
+var prefixes = [...]string{KindUser: "usr", KindSession: "ses", KindFriendRequest: "frq", KindConversation: "cnv", KindMessage: "msg", KindMailToken: "mtk"}
 
 func (k Kind) String() string { return prefixes[k] }
 

@@ -20,6 +20,36 @@ type Session struct {
 	LastUsedAt time.Time
 	ExpiresAt  time.Time
 	UserAgent  string
+	Address    string // where it was signed in from; empty: not known
+}
+
+// Account is what a user sees of themselves alone.
+type Account struct {
+	User            ID
+	Email           string    // the user has shown that it is theirs; empty: there is none
+	EmailVerifiedAt time.Time // zero without Email
+	UnverifiedEmail string    // takes the place of Email once the user has shown that it is theirs; empty: there is none
+}
+
+// MailTokenKind says what a mail is about that leads somewhere.
+type MailTokenKind string
+
+// The kinds of mail tokens.
+const (
+	MailWelcome MailTokenKind = "WELCOME" // verifies the address of a new account
+	MailVerify  MailTokenKind = "VERIFY"  // verifies an address
+	MailReset   MailTokenKind = "RESET"   // sets a new password
+	MailChanged MailTokenKind = "CHANGED" // leads nowhere: tells a former address that it is that
+)
+
+// MailToken is a mail to an address, and what its link is worth: once, and until it expires.
+type MailToken struct {
+	ID        ID
+	Kind      MailTokenKind
+	User      ID // zero: a mail to nobody
+	Email     string
+	CreatedAt time.Time
+	ExpiresAt time.Time
 }
 
 // RequestStatus says where a friend request stands. Only RequestPending ever changes.

@@ -32,8 +32,10 @@ const (
 
 // Content is what a mail tells: one of the types below. Times are shown in their own location.
 type Content interface {
-	// lead says which templates tell it, where its link leads to, and what the templates get to see.
-	lead(m *Mailer) (kind, link string, view any, err error)
+	// Kind names the type, and the templates that tell it.
+	Kind() string
+	// lead says where its link leads to, and what the templates get to see.
+	lead(m *Mailer) (link string, view any, err error)
 }
 
 // Welcome greets a new user, and has them confirm their address.
@@ -42,8 +44,11 @@ type Welcome struct {
 	Valid time.Duration // of the token
 }
 
-func (c Welcome) lead(m *Mailer) (kind, link string, view any, err error) {
-	return "welcome", m.link(pathVerify, c.Token), until(c.Valid), nil
+// Kind is for Content.
+func (Welcome) Kind() string { return "welcome" }
+
+func (c Welcome) lead(m *Mailer) (link string, view any, err error) {
+	return m.link(pathVerify, c.Token), until(c.Valid), nil
 }
 
 // Verification has a user confirm an address that they have changed to.
@@ -52,8 +57,11 @@ type Verification struct {
 	Valid time.Duration // of the token
 }
 
-func (c Verification) lead(m *Mailer) (kind, link string, view any, err error) {
-	return "verification", m.link(pathVerify, c.Token), until(c.Valid), nil
+// Kind is for Content.
+func (Verification) Kind() string { return "verification" }
+
+func (c Verification) lead(m *Mailer) (link string, view any, err error) {
+	return m.link(pathVerify, c.Token), until(c.Valid), nil
 }
 
 // PasswordReset lets a user choose a new password.
@@ -62,8 +70,21 @@ type PasswordReset struct {
 	Valid time.Duration // of the token
 }
 
-func (c PasswordReset) lead(m *Mailer) (kind, link string, view any, err error) {
-	return "reset", m.link(pathReset, c.Token), until(c.Valid), nil
+// Kind is for Content.
+func (PasswordReset) Kind() string { return "reset" }
+
+func (c PasswordReset) lead(m *Mailer) (link string, view any, err error) {
+	return m.link(pathReset, c.Token), until(c.Valid), nil
+}
+
+// AddressChanged tells a former address that it is that.
+type AddressChanged struct{}
+
+// Kind is for Content.
+func (AddressChanged) Kind() string { return "address" }
+
+func (c AddressChanged) lead(m *Mailer) (link string, view any, err error) {
+	return m.link("", ""), c, nil
 }
 
 // NewDevice tells of a sign-in from a device that was not seen before.
@@ -73,8 +94,11 @@ type NewDevice struct {
 	Address string // where it connected from
 }
 
-func (c NewDevice) lead(m *Mailer) (kind, link string, view any, err error) {
-	return "device", m.link(pathSessions, ""), NewDevice{c.At, clean(c.Device, maxDevice), clean(c.Address, maxDevice)}, nil
+// Kind is for Content.
+func (NewDevice) Kind() string { return "device" }
+
+func (c NewDevice) lead(m *Mailer) (link string, view any, err error) {
+	return m.link(pathSessions, ""), NewDevice{c.At, clean(c.Device, maxDevice), clean(c.Address, maxDevice)}, nil
 }
 
 // FriendRequest tells that somebody asks to be friends.
@@ -82,8 +106,11 @@ type FriendRequest struct {
 	From chat.User
 }
 
-func (c FriendRequest) lead(m *Mailer) (kind, link string, view any, err error) {
-	return "friend", m.link(pathFriends, ""), struct{ Name, Username string }{nameOf(c.From), clean(c.From.Username, maxName)}, nil
+// Kind is for Content.
+func (FriendRequest) Kind() string { return "friend" }
+
+func (c FriendRequest) lead(m *Mailer) (link string, view any, err error) {
+	return m.link(pathFriends, ""), struct{ Name, Username string }{nameOf(c.From), clean(c.From.Username, maxName)}, nil
 }
 
 // Digest tells what was not read. It needs Message.Unsubscribe.
@@ -120,9 +147,12 @@ type groupView struct {
 	Messages        []struct{ From, Body string }
 }
 
-func (c Digest) lead(m *Mailer) (kind, link string, view any, err error) {
+// Kind is for Content.
+func (Digest) Kind() string { return "digest" }
+
+func (c Digest) lead(m *Mailer) (link string, view any, err error) {
 	if len(c.Conversations) == 0 {
-		return "", "", nil, errors.New("a digest of nothing")
+		return "", nil, errors.New("a digest of nothing")
 	}
 	v := digestView{All: len(c.Conversations), More: max(0, len(c.Conversations)-maxConversations)}
 	for i, one := range c.Conversations {
@@ -140,7 +170,7 @@ func (c Digest) lead(m *Mailer) (kind, link string, view any, err error) {
 		}
 		v.Conversations = append(v.Conversations, g)
 	}
-	return "digest", m.link(pathConversations, ""), v, nil
+	return m.link(pathConversations, ""), v, nil
 }
 
 func titleOf(c DigestConversation) string {
@@ -160,8 +190,11 @@ type Export struct {
 	Valid time.Duration // of the copy
 }
 
-func (c Export) lead(m *Mailer) (kind, link string, view any, err error) {
-	return "export", m.link(pathExport, ""), until(c.Valid), nil
+// Kind is for Content.
+func (Export) Kind() string { return "export" }
+
+func (c Export) lead(m *Mailer) (link string, view any, err error) {
+	return m.link(pathExport, ""), until(c.Valid), nil
 }
 
 func (m *Mailer) link(path, token string) string {

@@ -60,9 +60,9 @@ type page struct {
 }
 
 func (m *Mailer) layOut(msg Message) (*page, error) {
-	p := &page{Site: m.site, Home: m.publicURL, Name: nameOf(msg.User), Username: clean(msg.User.Username, maxName)}
+	p := &page{Site: m.site, Home: m.publicURL, Name: nameOf(msg.User), Username: clean(msg.User.Username, maxName), kind: msg.Content.Kind()}
 	var err error
-	if p.kind, p.Link, p.View, err = msg.Content.lead(m); err != nil {
+	if p.Link, p.View, err = msg.Content.lead(m); err != nil {
 		return nil, err
 	}
 	if msg.Unsubscribe != "" {

@@ -49,6 +49,7 @@ func kinds(name, title, body, device string) map[string]mail.Content {
 		"welcome":      mail.Welcome{Token: token, Valid: 72 * time.Hour},
 		"verification": mail.Verification{Token: token, Valid: 72 * time.Hour},
 		"reset":        mail.PasswordReset{Token: token, Valid: 30 * time.Minute},
+		"address":      mail.AddressChanged{},
 		"device":       mail.NewDevice{At: at, Device: device, Address: "203.0.113.7"},
 		"friend":       mail.FriendRequest{From: eve},
 		"export":       mail.Export{Valid: 24 * time.Hour},

@@ -46,6 +46,18 @@ func changes() map[string]change {
 		"SetAdmin":        {make: func(tx *store.Tx) error { return tx.SetAdmin(other, true) }},
 		"Restore":         {make: func(tx *store.Tx) error { return tx.Restore(other) }},
 
+		"InsertMailToken": {make: func(tx *store.Tx) error {
+			return tx.InsertMailToken(chat.MailToken{ID: chat.NewID(chat.KindMailToken), Kind: chat.MailReset, CreatedAt: tx.Now, ExpiresAt: tx.Now})
+		}},
+		"UseMailToken":       {make: func(tx *store.Tx) error { _, err := tx.UseMailToken(nth(chat.KindMailToken, 7)); return err }},
+		"DeleteMailTokens":   {make: func(tx *store.Tx) error { return tx.DeleteMailTokens(me, chat.MailReset) }},
+		"SetUnverifiedEmail": {make: func(tx *store.Tx) error { return tx.SetUnverifiedEmail(me, "me@example.org") }},
+		"SetEmail":           {make: func(tx *store.Tx) error { _, err := tx.SetEmail(me, "me@example.org"); return err }},
+		"SeeDevice": {"the devices of one user", func(tx *store.Tx) error {
+			_, err := tx.SeeDevice(me, [16]byte{1}, 10)
+			return err
+		}},
+
 		"PendingRequest":       {make: func(tx *store.Tx) error { return absent(tx.PendingRequest(a, b)) }},
 		"CountPendingRequests": {make: func(tx *store.Tx) error { _, err := tx.CountPendingRequests(me, 100); return err }},
 		"InsertRequest":        {make: func(tx *store.Tx) error { return tx.InsertRequest(request) }},
@@ -169,6 +181,7 @@ func TestChangesGoByAnIndex(t *testing.T) {
 			}
 			look("SetLastSeen", "the users that are given", func() error { return s.SetLastSeen(ctx, several(chat.KindUser, 2, 40), now) })
 			look("TrimSessions", "what is trimmed", func() error { _, err := s.TrimSessions(ctx, time.Unix(1600000000, 0), 100); return err })
+			look("TrimMailTokens", "", func() error { _, err := s.TrimMailTokens(ctx, time.Unix(1700000009, 0), 100); return err })
 			look("TakeLimit", "", func() error {
 				_, err := s.TakeLimit(ctx, [16]byte(nth(chat.KindUser, 1).UUID), 1, time.Hour)
 				return err

@@ -145,6 +145,17 @@ func readings() map[string]reading {
 			return s.SessionsEndedSince(ctx, time.Unix(1700005900, 0))
 		}),
 
+		"Accounts": read(func(ctx ctx, s st) ([]chat.Account, error) { return s.Accounts(ctx, users) }),
+		"Mailbox":  read(func(ctx ctx, s st) (string, error) { _, a, err := s.Mailbox(ctx, me); return a, err }),
+		"FindMailbox": read(func(ctx ctx, s st) (chat.ID, error) {
+			if u, _, err := s.FindMailbox(ctx, "user7"); err != nil {
+				return u, err
+			}
+			u, _, err := s.FindMailbox(ctx, "user7@example.org")
+			return u, err
+		}),
+		"MailToken": read(func(ctx ctx, s st) (chat.MailToken, error) { return s.MailToken(ctx, nth(chat.KindMailToken, 7)) }),
+
 		"Credentials":   read(func(ctx ctx, s st) (store.Credentials, error) { return s.Credentials(ctx, "user7") }),
 		"CredentialsOf": read(func(ctx ctx, s st) (store.Credentials, error) { return s.CredentialsOf(ctx, me) }),
 		"IsAdmin":       read(func(ctx ctx, s st) (bool, error) { return s.IsAdmin(ctx, me) }),
@@ -156,7 +167,7 @@ func readings() map[string]reading {
 }
 
 // writing are the methods that take a context and do not read, or not for a user.
-var writing = []string{"Backup", "Check", "Commit", "Follow", "JobStats", "Migrate", "Migrations", "NewEpoch", "Ping", "SetLastSeen", "TakeLimit", "Trim", "TrimLimits", "TrimSessions", "Write"}
+var writing = []string{"Backup", "Check", "Commit", "Follow", "JobStats", "Migrate", "Migrations", "NewEpoch", "Ping", "SetLastSeen", "TakeLimit", "Trim", "TrimLimits", "TrimMailTokens", "TrimSessions", "Write"}
 
 func TestReadingsAreAllThere(t *testing.T) {
 	t.Parallel()

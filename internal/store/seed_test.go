@@ -54,9 +54,12 @@ func mustFill(t *testing.T, url string, statements ...string) {
 // crowd is 3,000 users, of whom the first is in 60 of 2,000 conversations, has 999 friends and as many requests, and reads
 // conversation 1 with its 500 members and 5,000 messages.
 var crowd = []string{
-	`INSERT INTO users (id, username, display_name, display_key, password_hash, created_at) SELECT u(n), 'user' || n, 'User ' || n, 'user ' || n, '-', t(n) FROM series(3000)`,
+	`INSERT INTO users (id, username, display_name, display_key, password_hash, created_at, email, email_key, email_verified_at)
+		SELECT u(n), 'user' || n, 'User ' || n, 'user ' || n, '-', t(n), 'user' || n || '@example.org', 'user' || n || '@example.org', t(n) FROM series(3000)`,
+	`INSERT INTO mail_tokens (id, kind, user_id, email, created_at, expires_at) SELECT u(n), 'VERIFY', u(n), '', t(n), t(n) FROM series(3000)`,
 	`INSERT INTO sessions (id, user_id, created_at, last_used_at, expires_at, ended_at)
 		SELECT u(n), u(n % 3000 + 1), t(n), t(n), t(n + 1000000000), CASE WHEN n % 3 = 0 THEN t(n) END FROM series(6000)`,
+	`INSERT INTO devices (user_id, hash, seen_at) SELECT u(n % 300 + 1), u(n), t(n) FROM series(3000)`,
 	`INSERT INTO conversations (id, kind, title, created_at, updated_at, member_count) SELECT u(n), CASE n % 2 WHEN 0 THEN 'DIRECT' ELSE 'GROUP' END, '', t(n), t(n), 6 FROM series(2000)`,
 	`INSERT INTO direct_conversations (low_id, high_id, conversation_id) SELECT u(n), u(n + 1), u(n) FROM series(1000)`,
 	`INSERT INTO memberships (conversation_id, user_id, role, joined_at, joined_position, read_seq) SELECT u(n), u(1), 'MEMBER', t(n), n, 0 FROM series(60)`,

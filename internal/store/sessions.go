@@ -8,10 +8,10 @@ import (
 	"github.com/parley-chat/parley/internal/chat"
 )
 
-const sessionColumns = "id, user_id, created_at, last_used_at, expires_at, user_agent"
+const sessionColumns = "id, user_id, created_at, last_used_at, expires_at, user_agent, address"
 
 func scanSession(r rows) (s chat.Session, err error) {
-	err = r.Scan(scanID(&s.ID, chat.KindSession), scanID(&s.User, chat.KindUser), scanTime(&s.CreatedAt), scanTime(&s.LastUsedAt), scanTime(&s.ExpiresAt), &s.UserAgent)
+	err = r.Scan(scanID(&s.ID, chat.KindSession), scanID(&s.User, chat.KindUser), scanTime(&s.CreatedAt), scanTime(&s.LastUsedAt), scanTime(&s.ExpiresAt), &s.UserAgent, &s.Address)
 	return s, err
 }
 
@@ -50,8 +50,8 @@ func (r reader) SessionsEndedSince(ctx context.Context, since time.Time) ([]Ende
 // InsertSession stores a new session, whose refresh token is of generation 1. The user is locked, and must not be
 // suspended: FORBIDDEN.
 func (tx *Tx) InsertSession(s chat.Session) error {
-	n, err := tx.exec("INSERT INTO sessions ("+sessionColumns+") SELECT ?,?,?,?,?,? WHERE EXISTS (SELECT 1 FROM users WHERE id = ? AND suspended_at IS NULL)",
-		id(s.ID), id(s.User), tx.at(s.CreatedAt), tx.at(s.LastUsedAt), tx.at(s.ExpiresAt), s.UserAgent, id(s.User))
+	n, err := tx.exec("INSERT INTO sessions ("+sessionColumns+") SELECT ?,?,?,?,?,?,? WHERE EXISTS (SELECT 1 FROM users WHERE id = ? AND suspended_at IS NULL)",
+		id(s.ID), id(s.User), tx.at(s.CreatedAt), tx.at(s.LastUsedAt), tx.at(s.ExpiresAt), s.UserAgent, s.Address, id(s.User))
 	if err == nil && n == 0 {
 		err = chat.Forbidden("this account is suspended")
 	}

@@ -1,7 +1,8 @@
-// Package token makes and reads what clients prove themselves with: short-lived access tokens, and refresh tokens that
-// are worth something once. It also knows which sessions were ended while access tokens of theirs may still be about.
+// Package token makes and reads what clients prove themselves with: short-lived access tokens, refresh tokens that are
+// worth something once, and the tokens of links that are sent to somebody. It also knows which sessions were ended while
+// access tokens of theirs may still be about.
 //
-// Nothing of a token is stored: both kinds are signed, each with a key of its own that is derived from one secret.
+// Nothing of a token is stored: all kinds are signed, each with a key of its own that is derived from one secret.
 package token
 
 import (
@@ -30,13 +31,13 @@ type Config struct {
 
 // Tokens makes and reads tokens. It is safe for concurrent use.
 type Tokens struct {
-	access, refresh []byte
-	ttl             time.Duration
-	issuer          string
-	audience        string
-	parser          *jwt.Parser
-	now             func() time.Time
-	known           *lru.Cache[[sha256.Size]byte, known]
+	access, refresh, link []byte
+	ttl                   time.Duration
+	issuer                string
+	audience              string
+	parser                *jwt.Parser
+	now                   func() time.Time
+	known                 *lru.Cache[[sha256.Size]byte, known]
 }
 
 // New derives the keys.
@@ -64,7 +65,7 @@ func New(c Config) (*Tokens, error) {
 	if t.known, err = lru.New[[sha256.Size]byte, known](maxKnown); err != nil {
 		return nil, err
 	}
-	for to, purpose := range map[*[]byte]string{&t.access: "parley access token v1", &t.refresh: "parley refresh token v1"} {
+	for to, purpose := range map[*[]byte]string{&t.access: "parley access token v1", &t.refresh: "parley refresh token v1", &t.link: "parley link token v1"} {
 		key, err := Derive(c.Secret, purpose)
 		if err != nil {
 			return nil, err

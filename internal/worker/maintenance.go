@@ -79,7 +79,8 @@ type maintenance struct {
 }
 
 // trim deletes what is past its time: events after the retention, and the sessions that ended before it (what the log still
-// tells of, and tokens that may still be about, need theirs), and limits for which nothing counts any more.
+// tells of, and tokens that may still be about, need theirs), limits for which nothing counts any more, and the
+// tokens of mails.
 func (m *maintenance) trim(ctx context.Context) error {
 	if err := m.catchUp(ctx); err != nil { // what is deleted tells nothing any more
 		return err
@@ -91,6 +92,7 @@ func (m *maintenance) trim(ctx context.Context) error {
 			return m.store.TrimSessions(ctx, now.Add(-max(m.Retention, m.AccessTTL+trimEvery)), trimMax)
 		},
 		func() (int64, error) { return m.store.TrimLimits(ctx, trimMax) },
+		func() (int64, error) { return m.store.TrimMailTokens(ctx, now, trimMax) },
 	} {
 		for n := int64(trimMax); n >= trimMax; { // a piece at a time, so that nobody waits long for the lock
 			var err error
