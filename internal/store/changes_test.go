@@ -186,6 +186,10 @@ func TestChangesGoByAnIndex(t *testing.T) {
 				_, err := s.TakeLimit(ctx, [16]byte(nth(chat.KindUser, 1).UUID), 1, time.Hour)
 				return err
 			})
+			look("Follow", "", func() error {
+				_, err := s.Follow(ctx, []chat.EventType{chat.MessageAdded}, 100, func(*store.Tx, []*chat.Event) error { return nil })
+				return err
+			})
 			look("TrimLimits", "", func() error { _, err := s.TrimLimits(ctx, 100); return err })
 		}
 	})

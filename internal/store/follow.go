@@ -35,12 +35,10 @@ func (s *Store) Follow(ctx context.Context, types []chat.EventType, max int, do 
 		}
 		to := head
 		if len(types) > 0 {
-			events, err := list(tx.db, scanEvent, "SELECT "+eventColumns+" FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?", at, head, max)
+			to = min(head, at+int64(max)) // positions have no gaps
+			events, err := list(tx.db, scanEvent, "SELECT "+eventColumns+" FROM events WHERE position > ? AND position <= ? ORDER BY position", at, to)
 			if err != nil {
 				return err
-			}
-			if len(events) == max {
-				to = int64(events[max-1].Position)
 			}
 			events = slices.DeleteFunc(events, func(e *chat.Event) bool { return !slices.Contains(types, e.Type) })
 			if len(events) > 0 {

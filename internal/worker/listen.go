@@ -45,8 +45,12 @@ func (l *Listeners) On(pattern string, listener store.Listener) {
 func (l *Listeners) Later(pattern string, derive func(*chat.Event) job.Args) {
 	for _, t := range l.match(pattern) {
 		if store.IsBatched(t) {
-			l.worker.derived = append(l.worker.derived, t)
-			l.worker.derive = append(l.worker.derive, derivation{t, derive})
+			l.follow(follower{[]chat.EventType{t}, func(events []*chat.Event) (jobs []job.Args) {
+				for _, e := range events {
+					jobs = append(jobs, derive(e))
+				}
+				return jobs
+			}})
 			continue
 		}
 		l.store.On(t, func(ctx context.Context, tx *store.Tx, e *chat.Event) error {
@@ -59,9 +63,9 @@ func (l *Listeners) Later(pattern string, derive func(*chat.Event) job.Args) {
 // inclusive. The job reads the events itself. Stretches follow upon each other, and a busy log costs a few jobs a second,
 // however much happens.
 func (l *Listeners) Span(pattern string, derive func(from, through chat.Position) job.Args) {
-	types := l.match(pattern)
-	l.worker.derived = append(l.worker.derived, types...)
-	l.worker.spans = append(l.worker.spans, span{types, derive})
+	l.follow(follower{l.match(pattern), func(events []*chat.Event) []job.Args {
+		return []job.Args{derive(events[0].Position, events[len(events)-1].Position)}
+	}})
 }
 
 // Err says what cannot be listened to.
@@ -79,14 +83,19 @@ func (l *Listeners) match(pattern string) (types []chat.EventType) {
 	return types
 }
 
-type derivation struct {
-	of     chat.EventType
-	derive func(*chat.Event) job.Args
+// follower makes jobs of events of some types, in order, of which there is at least one.
+type follower struct {
+	of   []chat.EventType
+	jobs func([]*chat.Event) []job.Args
 }
 
-type span struct {
-	of     []chat.EventType
-	derive func(from, through chat.Position) job.Args
+func (l *Listeners) follow(f follower) {
+	l.worker.followers = append(l.worker.followers, f)
+	for _, t := range f.of {
+		if !slices.Contains(l.worker.followed, t) {
+			l.worker.followed = append(l.worker.followed, t)
+		}
+	}
 }
 
 func (w *Worker) insert(ctx context.Context, tx *store.Tx, args job.Args) error {
@@ -98,7 +107,7 @@ func (w *Worker) insert(ctx context.Context, tx *store.Tx, args job.Args) error 
 
 // Applied tells of events that were committed. It does not block.
 func (w *Worker) Applied(events []*chat.Event) {
-	if len(w.derived) > 0 && slices.ContainsFunc(events, func(e *chat.Event) bool { return slices.Contains(w.derived, e.Type) }) {
+	if len(w.followed) > 0 && slices.ContainsFunc(events, func(e *chat.Event) bool { return slices.Contains(w.followed, e.Type) }) {
 		select {
 		case w.grown <- struct{}{}:
 		default:
@@ -146,23 +155,16 @@ func (w *Worker) follow(ctx context.Context) {
 }
 
 func (w *Worker) followOnce(ctx context.Context) (behind int64, err error) {
-	return w.store.Follow(ctx, w.derived, followMax, func(tx *store.Tx, events []*chat.Event) error {
-		for _, e := range events {
-			for _, d := range w.derive {
-				if d.of == e.Type {
-					if err := w.insert(ctx, tx, d.derive(e)); err != nil {
-						return err
-					}
-				}
-			}
-		}
-		for _, s := range w.spans {
-			within := slices.DeleteFunc(slices.Clone(events), func(e *chat.Event) bool { return !slices.Contains(s.of, e.Type) })
-			if len(within) == 0 {
+	return w.store.Follow(ctx, w.followed, followMax, func(tx *store.Tx, events []*chat.Event) error {
+		for _, f := range w.followers {
+			of := slices.DeleteFunc(slices.Clone(events), func(e *chat.Event) bool { return !slices.Contains(f.of, e.Type) })
+			if len(of) == 0 {
 				continue
 			}
-			if err := w.insert(ctx, tx, s.derive(within[0].Position, within[len(within)-1].Position)); err != nil {
-				return err
+			for _, args := range f.jobs(of) {
+				if err := w.insert(ctx, tx, args); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

@@ -44,11 +44,10 @@ type Worker struct {
 	periodic []*river.PeriodicJob
 	failures *prometheus.CounterVec
 
-	store   *store.Store // of Listen
-	derived []chat.EventType
-	derive  []derivation
-	spans   []span
-	grown   chan struct{} // never closed
+	store     *store.Store // of Listen
+	followers []follower
+	followed  []chat.EventType // by any of them, each once
+	grown     chan struct{}    // never closed
 
 	mu           sync.Mutex // guards what follows
 	runner       job.Runner // nil while it does not run
@@ -130,7 +129,7 @@ func (w *Worker) Start() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.runner, w.endFollowing = r, func() {}
-	if len(w.derived) > 0 {
+	if len(w.followed) > 0 {
 		ctx, cancel := context.WithCancel(context.Background())
 		var following sync.WaitGroup
 		following.Go(func() { w.follow(ctx) })

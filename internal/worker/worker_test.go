@@ -4,18 +4,21 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/riverqueue/river"
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/goleak"
 
 	"github.com/parley-chat/parley/internal/chat"
@@ -350,14 +353,14 @@ func TestConcurrency(t *testing.T) {
 	})
 }
 
-// A handler may put a job off or give it up.
-func TestGiveUp(t *testing.T) {
+// A handler may give a job up: it is not tried again, and nobody is alarmed.
+func TestCancel(t *testing.T) {
 	t.Parallel()
 	testkit.Stores(t, func(t *testing.T, s *store.Store) {
 		tried := make(chan int, 10)
 		_, c, log := mustStart(t, s, func(_ context.Context, j *job.Job[task]) error {
 			tried <- j.Attempt
-			return river.JobCancel(errors.New("the account is gone"))
+			return fmt.Errorf("greet: %w", job.Cancel(errors.New("the account is gone")))
 		})
 		mustInsert(t, s, c, "in vain", nil)
 		receive(t, tried)
@@ -371,6 +374,149 @@ func TestGiveUp(t *testing.T) {
 			t.Errorf("logged as a failure:\n%s", log)
 		}
 	})
+}
+
+// A handler may put a job off, more often than it may fail, and nobody is alarmed.
+func TestSnooze(t *testing.T) {
+	t.Parallel()
+	testkit.Stores(t, func(t *testing.T, s *store.Store) {
+		const times, pause = 4, 50 * time.Millisecond
+		type try struct {
+			attempt int
+			at      time.Time
+		}
+		tried := make(chan try, 10)
+		var n atomic.Int64
+		w, c, log := mustStart(t, s, func(_ context.Context, j *job.Job[task]) error {
+			tried <- try{j.Attempt, time.Now()}
+			if n.Add(1) <= times {
+				return fmt.Errorf("greet: %w", job.Snooze(pause))
+			}
+			return nil
+		})
+		mustInsert(t, s, c, "later", &job.Options{MaxAttempts: 1})
+		last := receive(t, tried)
+		for range times {
+			next := receive(t, tried)
+			if next.attempt != 1 || next.at.Sub(last.at) < pause {
+				t.Errorf("tried again after %v, as attempt %d", next.at.Sub(last.at), next.attempt)
+			}
+			last = next
+		}
+		eventually(t, func() error {
+			if stats, err := s.JobStats(t.Context()); err != nil || len(stats) != 0 {
+				return fmt.Errorf("%+v %w", stats, err)
+			}
+			return nil
+		})
+		if err := w.Drain(t.Context()); err != nil || log.String() != "" || len(tried) > 0 {
+			t.Errorf("%v, tried %d times more, log:\n%s", err, len(tried), log)
+		}
+	})
+}
+
+// Piles that grow while they are worked off, each by one job at a time, have nothing left when the last job has ended.
+func TestCompleteLeavesNothingUndone(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		const piles, adders, rounds, each = 4, 2, 6, 6 // adders of each pile
+		var jobs atomic.Int64
+		running := make([]atomic.Int64, piles)
+		node := func() (*store.Store, *job.Client) {
+			s := testkit.MustOpenStore(t, url)
+			_, c, _ := mustStart(t, s, func(ctx context.Context, j *job.Job[task]) error {
+				jobs.Add(1)
+				pile, err := strconv.Atoi(j.Args.Name)
+				if err != nil {
+					return job.Cancel(err)
+				}
+				if n := running[pile].Add(1); n != 1 {
+					t.Errorf("%d at a time", n)
+				}
+				for done := false; !done && err == nil; {
+					_, err = s.Write(ctx, chat.ID{}, func(tx *store.Tx) error {
+						mustPile(t, tx, "UPDATE piles SET todo = todo WHERE id = "+j.Args.Name) // locks it
+						if mustPile(t, tx, "UPDATE piles SET todo = todo - 1, done = done + 1 WHERE todo > 0 AND id = "+j.Args.Name) == 1 {
+							return nil
+						}
+						done = true
+						running[pile].Add(-1)
+						time.Sleep(10 * time.Millisecond) // somebody who adds has to wait
+						return job.Complete(ctx, tx, j)
+					})
+				}
+				return err
+			})
+			return s, c
+		}
+		s1, c1 := node()
+		s2, c2 := node()
+		pile := func(statement string) (n int64) {
+			t.Helper()
+			if _, err := s1.Write(t.Context(), chat.ID{}, func(tx *store.Tx) error {
+				n = mustPile(t, tx, statement)
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		pile("CREATE TABLE piles (id int PRIMARY KEY, todo int, done int)")
+		for i := range piles {
+			pile(fmt.Sprintf("INSERT INTO piles VALUES (%d, 0, 0)", i))
+		}
+		for round := range rounds {
+			var wg sync.WaitGroup
+			for a := range piles * adders {
+				s, c := s1, c1
+				if a%2 == 1 {
+					s, c = s2, c2
+				}
+				wg.Go(func() {
+					for range each {
+						if _, err := s.Write(t.Context(), chat.ID{}, func(tx *store.Tx) error {
+							mustPile(t, tx, fmt.Sprintf("UPDATE piles SET todo = todo + 1 WHERE id = %d", a/adders))
+							return c.Insert(t.Context(), tx, task{strconv.Itoa(a / adders)}, &job.Options{UniqueOpts: job.Unique{ByArgs: true, ByState: job.Undone}})
+						}); err != nil {
+							t.Error(err)
+						}
+						time.Sleep(rand.N(60 * time.Millisecond)) // at times the job ends meanwhile
+					}
+				})
+			}
+			wg.Wait()
+			eventually(t, func() error {
+				if stats, err := s1.JobStats(t.Context()); err != nil || len(stats) > 0 {
+					return fmt.Errorf("%+v %w", stats, err)
+				}
+				return nil
+			})
+			if n := pile(fmt.Sprintf("UPDATE piles SET todo = todo WHERE todo = 0 AND done = %d", adders*each*(round+1))); n != piles {
+				t.Fatalf("%d piles of %d are worked off, and nobody is at work", n, piles)
+			}
+		}
+		t.Logf("%d jobs", jobs.Load())
+	})
+}
+
+// mustPile makes a statement about what a test piles up, and says how many rows it changed.
+func mustPile(tb testing.TB, tx *store.Tx, statement string) (n int64) {
+	tb.Helper()
+	var err error
+	if postgres, sqlite := tx.Native(); postgres != nil {
+		var tag pgconn.CommandTag
+		tag, err = postgres.Exec(context.Background(), statement)
+		n = tag.RowsAffected()
+	} else {
+		var r sql.Result
+		if r, err = sqlite.ExecContext(context.Background(), statement); err == nil {
+			n, err = r.RowsAffected()
+		}
+	}
+	if err != nil {
+		tb.Error(statement, err)
+	}
+	return n
 }
 
 // A leader is elected within 20 s and looks every 30 s; River then waits for its scheduler, 5 s.
