@@ -106,11 +106,13 @@ func TestFollowIsOnceAcrossNodes(t *testing.T) {
 			if err := l.Err(); err != nil {
 				t.Fatal(err)
 			}
-			s.AfterCommit(w.Applied)
 			return w, s
 		}
 		one, s1 := node()
 		two, s2 := node()
+		for _, s := range []*store.Store{s1, s2} { // as the log tells every node
+			s.AfterCommit(func(events []*chat.Event) { one.Applied(events); two.Applied(events) })
+		}
 		mustRun(t, two)
 		mustRun(t, one)
 		emit := func(s *store.Store) error {
