@@ -8,10 +8,15 @@ package graph
 import (
 	"context"
 
+	"github.com/parley-chat/parley/graph/generated"
 	"github.com/parley-chat/parley/graph/model"
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/transport/live"
 )
+
+func (r *notificationPreferencesChangedResolver) Preferences(ctx context.Context, obj *model.NotificationPreferencesChanged) (*chat.NotificationPreferences, error) {
+	return r.loaders(ctx).Preferences.Load(ctx, obj.UserID)
+}
 
 func (r *subscriptionResolver) Events(ctx context.Context, after *chat.Cursor, types []chat.EventType) (<-chan model.Event, error) {
 	return live.Subscribe(ctx, after, r.wholeFeed(after), r.ofTypes(types))
@@ -28,3 +33,9 @@ func (r *subscriptionResolver) FriendRequestUpdated(ctx context.Context, after *
 func (r *subscriptionResolver) ConversationUpdated(ctx context.Context, conversationID chat.ID, after *chat.Cursor) (<-chan model.ConversationEvent, error) {
 	return live.Subscribe(ctx, after, r.oneConversation(conversationID, after), only[model.ConversationEvent](r.Resolver))
 }
+
+func (r *Resolver) NotificationPreferencesChanged() generated.NotificationPreferencesChangedResolver {
+	return &notificationPreferencesChangedResolver{r}
+}
+
+type notificationPreferencesChangedResolver struct{ *Resolver }

@@ -19,6 +19,7 @@ type Loaders struct {
 	Messages      loader[*chat.Message]
 	Requests      loader[*chat.FriendRequest]
 	Presences     loader[chat.Presence]
+	Preferences   loader[*chat.NotificationPreferences] // by user
 	// These three look with the viewer's eyes, and fail where there is none.
 	Memberships   loader[*chat.Member] // the viewer's, by conversation; nil: not a member
 	Peers         loader[chat.ID]      // the other one of a direct conversation
@@ -113,6 +114,7 @@ func (r *Resolver) WithLoaders(ctx context.Context) context.Context {
 			messages:      r.Messages.ByIDs,
 			requests:      r.Friends.Requests,
 			presences:     r.presencesByID,
+			preferences:   r.Notifications.Preferences,
 			memberships:   optional(ofViewer(r.Conversations.Memberships)),
 			peers:         ofViewer(r.Conversations.Peers),
 			relationships: ofViewer(r.Friends.Relationships),
@@ -129,6 +131,7 @@ func (r *Resolver) WithLoaders(ctx context.Context) context.Context {
 	})
 	l, b := &Loaders{}, &r.batches
 	l.Users.batch, l.Conversations.batch, l.Messages.batch, l.Requests.batch = b.users, b.conversations, b.messages, b.requests
+	l.Preferences.batch = b.preferences
 	l.Presences.batch, l.Memberships.batch, l.Peers.batch, l.Relationships.batch = b.presences, b.memberships, b.peers, b.relationships
 	l.Members.read, l.History.read, l.Receipts.read = b.members, b.history, b.receipts
 	return context.WithValue(ctx, loadersKey{}, l)
@@ -141,6 +144,7 @@ type batches struct {
 	messages      batch[*chat.Message]
 	requests      batch[*chat.FriendRequest]
 	presences     batch[chat.Presence]
+	preferences   batch[*chat.NotificationPreferences]
 	memberships   batch[*chat.Member]
 	peers         batch[chat.ID]
 	relationships batch[chat.Relationship]

@@ -56,6 +56,14 @@ func (r *Resolver) project(e *chat.Event) (model.Event, bool) {
 		return &model.MessageAdded{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, Message: rows.Message}, rows.Message != nil
 	case chat.ReceiptUpdated:
 		return &model.ReceiptUpdated{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, Receipt: rows.Receipt}, rows.Receipt != nil
+	case chat.NotificationPreferencesChanged:
+		return &model.NotificationPreferencesChanged{Cursor: cursor, At: at, Actor: actor, UserID: e.Subject}, true
+	case chat.ConversationNotificationsChanged:
+		m := &model.ConversationNotificationsChanged{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, Level: e.Detail.Level}
+		if u := e.Detail.Until; !u.IsZero() {
+			m.MutedUntil = &u
+		}
+		return m, true
 	}
 	return nil, false
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/parley-chat/parley/internal/feed"
 	"github.com/parley-chat/parley/internal/friend"
 	"github.com/parley-chat/parley/internal/message"
+	"github.com/parley-chat/parley/internal/notification"
 	"github.com/parley-chat/parley/internal/presence"
 	"github.com/parley-chat/parley/internal/user"
 )
@@ -22,6 +23,7 @@ type Resolver struct {
 	Conversations *conversation.Service
 	Messages      *message.Service
 	Presences     *presence.Service
+	Notifications *notification.Service
 	Feed          *feed.Service
 	Epoch         chat.Epoch           // of this log's cursors
 	Applied       func() chat.Position // what this node has applied of the log

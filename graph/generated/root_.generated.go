@@ -29,6 +29,7 @@ type ResolverRoot interface {
 	Member() MemberResolver
 	Message() MessageResolver
 	Mutation() MutationResolver
+	NotificationPreferencesChanged() NotificationPreferencesChangedResolver
 	Presence() PresenceResolver
 	Query() QueryResolver
 	Receipt() ReceiptResolver
@@ -78,20 +79,22 @@ type ComplexityRoot struct {
 	}
 
 	Conversation struct {
-		CreatedAt   func(childComplexity int) int
-		ID          func(childComplexity int) int
-		Kind        func(childComplexity int) int
-		LastMessage func(childComplexity int) int
-		MemberCount func(childComplexity int) int
-		Members     func(childComplexity int, first *int, after *string, last *int, before *string) int
-		Messages    func(childComplexity int, first *int, after *string, last *int, before *string) int
-		Peer        func(childComplexity int) int
-		Receipts    func(childComplexity int, first *int, after *string, last *int, before *string) int
-		Role        func(childComplexity int) int
-		Title       func(childComplexity int) int
-		UnreadCount func(childComplexity int) int
-		UpdatedAt   func(childComplexity int) int
-		Writable    func(childComplexity int) int
+		CreatedAt         func(childComplexity int) int
+		ID                func(childComplexity int) int
+		Kind              func(childComplexity int) int
+		LastMessage       func(childComplexity int) int
+		MemberCount       func(childComplexity int) int
+		Members           func(childComplexity int, first *int, after *string, last *int, before *string) int
+		Messages          func(childComplexity int, first *int, after *string, last *int, before *string) int
+		MutedUntil        func(childComplexity int) int
+		NotificationLevel func(childComplexity int) int
+		Peer              func(childComplexity int) int
+		Receipts          func(childComplexity int, first *int, after *string, last *int, before *string) int
+		Role              func(childComplexity int) int
+		Title             func(childComplexity int) int
+		UnreadCount       func(childComplexity int) int
+		UpdatedAt         func(childComplexity int) int
+		Writable          func(childComplexity int) int
 	}
 
 	ConversationConnection struct {
@@ -118,6 +121,15 @@ type ComplexityRoot struct {
 	ConversationEdge struct {
 		Cursor func(childComplexity int) int
 		Node   func(childComplexity int) int
+	}
+
+	ConversationNotificationsChanged struct {
+		Actor          func(childComplexity int) int
+		At             func(childComplexity int) int
+		ConversationID func(childComplexity int) int
+		Cursor         func(childComplexity int) int
+		Level          func(childComplexity int) int
+		MutedUntil     func(childComplexity int) int
 	}
 
 	ConversationUpdated struct {
@@ -313,30 +325,54 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		AcceptFriendRequest func(childComplexity int, input model.AcceptFriendRequestInput) int
-		AddMembers          func(childComplexity int, input model.AddMembersInput) int
-		BlockUser           func(childComplexity int, input model.BlockUserInput) int
-		CancelFriendRequest func(childComplexity int, input model.CancelFriendRequestInput) int
-		ChangePassword      func(childComplexity int, input model.ChangePasswordInput) int
-		CreateGroup         func(childComplexity int, input model.CreateGroupInput) int
-		DeleteGroup         func(childComplexity int, input model.DeleteGroupInput) int
-		LeaveGroup          func(childComplexity int, input model.LeaveGroupInput) int
-		MarkRead            func(childComplexity int, input model.MarkReadInput) int
-		RefreshSession      func(childComplexity int, input *model.RefreshSessionInput) int
-		RejectFriendRequest func(childComplexity int, input model.RejectFriendRequestInput) int
-		RemoveFriend        func(childComplexity int, input model.RemoveFriendInput) int
-		RemoveMember        func(childComplexity int, input model.RemoveMemberInput) int
-		RevokeSession       func(childComplexity int, input model.RevokeSessionInput) int
-		SendFriendRequest   func(childComplexity int, input model.SendFriendRequestInput) int
-		SendMessage         func(childComplexity int, input model.SendMessageInput) int
-		SetMemberRole       func(childComplexity int, input model.SetMemberRoleInput) int
-		SetTyping           func(childComplexity int, input model.SetTypingInput) int
-		SignIn              func(childComplexity int, input model.SignInInput) int
-		SignOut             func(childComplexity int) int
-		SignUp              func(childComplexity int, input model.SignUpInput) int
-		UnblockUser         func(childComplexity int, input model.UnblockUserInput) int
-		UpdateGroup         func(childComplexity int, input model.UpdateGroupInput) int
-		UpdateProfile       func(childComplexity int, input model.UpdateProfileInput) int
+		AcceptFriendRequest           func(childComplexity int, input model.AcceptFriendRequestInput) int
+		AddMembers                    func(childComplexity int, input model.AddMembersInput) int
+		BlockUser                     func(childComplexity int, input model.BlockUserInput) int
+		CancelFriendRequest           func(childComplexity int, input model.CancelFriendRequestInput) int
+		ChangePassword                func(childComplexity int, input model.ChangePasswordInput) int
+		CreateGroup                   func(childComplexity int, input model.CreateGroupInput) int
+		DeleteGroup                   func(childComplexity int, input model.DeleteGroupInput) int
+		LeaveGroup                    func(childComplexity int, input model.LeaveGroupInput) int
+		MarkRead                      func(childComplexity int, input model.MarkReadInput) int
+		RefreshSession                func(childComplexity int, input *model.RefreshSessionInput) int
+		RejectFriendRequest           func(childComplexity int, input model.RejectFriendRequestInput) int
+		RemoveFriend                  func(childComplexity int, input model.RemoveFriendInput) int
+		RemoveMember                  func(childComplexity int, input model.RemoveMemberInput) int
+		RevokeSession                 func(childComplexity int, input model.RevokeSessionInput) int
+		SendFriendRequest             func(childComplexity int, input model.SendFriendRequestInput) int
+		SendMessage                   func(childComplexity int, input model.SendMessageInput) int
+		SetConversationNotifications  func(childComplexity int, input model.SetConversationNotificationsInput) int
+		SetMemberRole                 func(childComplexity int, input model.SetMemberRoleInput) int
+		SetTyping                     func(childComplexity int, input model.SetTypingInput) int
+		SignIn                        func(childComplexity int, input model.SignInInput) int
+		SignOut                       func(childComplexity int) int
+		SignUp                        func(childComplexity int, input model.SignUpInput) int
+		UnblockUser                   func(childComplexity int, input model.UnblockUserInput) int
+		UpdateGroup                   func(childComplexity int, input model.UpdateGroupInput) int
+		UpdateNotificationPreferences func(childComplexity int, input model.UpdateNotificationPreferencesInput) int
+		UpdateProfile                 func(childComplexity int, input model.UpdateProfileInput) int
+	}
+
+	NotificationPreference struct {
+		InApp func(childComplexity int) int
+		Kind  func(childComplexity int) int
+		Mail  func(childComplexity int) int
+		Push  func(childComplexity int) int
+	}
+
+	NotificationPreferences struct {
+		Digest     func(childComplexity int) int
+		DigestHour func(childComplexity int) int
+		Kinds      func(childComplexity int) int
+		QuietHours func(childComplexity int) int
+		TimeZone   func(childComplexity int) int
+	}
+
+	NotificationPreferencesChanged struct {
+		Actor       func(childComplexity int) int
+		At          func(childComplexity int) int
+		Cursor      func(childComplexity int) int
+		Preferences func(childComplexity int) int
 	}
 
 	PageInfo struct {
@@ -365,16 +401,22 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		BlockedUsers   func(childComplexity int, first *int, after *string, last *int, before *string) int
-		Conversation   func(childComplexity int, id chat.ID) int
-		Conversations  func(childComplexity int, first *int, after *string, last *int, before *string) int
-		Cursor         func(childComplexity int) int
-		FriendRequests func(childComplexity int, direction model.FriendRequestDirection, status chat.RequestStatus, first *int, after *string, last *int, before *string) int
-		Friends        func(childComplexity int, first *int, after *string, last *int, before *string) int
-		Me             func(childComplexity int) int
-		Sessions       func(childComplexity int, first *int, after *string, last *int, before *string) int
-		User           func(childComplexity int, id chat.ID) int
-		Users          func(childComplexity int, search string, first *int, after *string, last *int, before *string) int
+		BlockedUsers            func(childComplexity int, first *int, after *string, last *int, before *string) int
+		Conversation            func(childComplexity int, id chat.ID) int
+		Conversations           func(childComplexity int, first *int, after *string, last *int, before *string) int
+		Cursor                  func(childComplexity int) int
+		FriendRequests          func(childComplexity int, direction model.FriendRequestDirection, status chat.RequestStatus, first *int, after *string, last *int, before *string) int
+		Friends                 func(childComplexity int, first *int, after *string, last *int, before *string) int
+		Me                      func(childComplexity int) int
+		NotificationPreferences func(childComplexity int) int
+		Sessions                func(childComplexity int, first *int, after *string, last *int, before *string) int
+		User                    func(childComplexity int, id chat.ID) int
+		Users                   func(childComplexity int, search string, first *int, after *string, last *int, before *string) int
+	}
+
+	QuietHours struct {
+		End   func(childComplexity int) int
+		Start func(childComplexity int) int
 	}
 
 	Receipt struct {
@@ -466,6 +508,11 @@ type ComplexityRoot struct {
 		Session func(childComplexity int) int
 	}
 
+	SetConversationNotificationsPayload struct {
+		Conversation func(childComplexity int) int
+		Cursor       func(childComplexity int) int
+	}
+
 	SetMemberRolePayload struct {
 		Conversation func(childComplexity int) int
 		Cursor       func(childComplexity int) int
@@ -511,6 +558,11 @@ type ComplexityRoot struct {
 	UpdateGroupPayload struct {
 		Conversation func(childComplexity int) int
 		Cursor       func(childComplexity int) int
+	}
+
+	UpdateNotificationPreferencesPayload struct {
+		Cursor      func(childComplexity int) int
+		Preferences func(childComplexity int) int
 	}
 
 	UpdateProfilePayload struct {
@@ -728,6 +780,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Conversation.Messages(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+	case "Conversation.mutedUntil":
+		if e.ComplexityRoot.Conversation.MutedUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Conversation.MutedUntil(childComplexity), true
+	case "Conversation.notificationLevel":
+		if e.ComplexityRoot.Conversation.NotificationLevel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Conversation.NotificationLevel(childComplexity), true
 	case "Conversation.peer":
 		if e.ComplexityRoot.Conversation.Peer == nil {
 			break
@@ -863,6 +927,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ConversationEdge.Node(childComplexity), true
+
+	case "ConversationNotificationsChanged.actor":
+		if e.ComplexityRoot.ConversationNotificationsChanged.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConversationNotificationsChanged.Actor(childComplexity), true
+	case "ConversationNotificationsChanged.at":
+		if e.ComplexityRoot.ConversationNotificationsChanged.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConversationNotificationsChanged.At(childComplexity), true
+	case "ConversationNotificationsChanged.conversationId":
+		if e.ComplexityRoot.ConversationNotificationsChanged.ConversationID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConversationNotificationsChanged.ConversationID(childComplexity), true
+	case "ConversationNotificationsChanged.cursor":
+		if e.ComplexityRoot.ConversationNotificationsChanged.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConversationNotificationsChanged.Cursor(childComplexity), true
+	case "ConversationNotificationsChanged.level":
+		if e.ComplexityRoot.ConversationNotificationsChanged.Level == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConversationNotificationsChanged.Level(childComplexity), true
+	case "ConversationNotificationsChanged.mutedUntil":
+		if e.ComplexityRoot.ConversationNotificationsChanged.MutedUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConversationNotificationsChanged.MutedUntil(childComplexity), true
 
 	case "ConversationUpdated.actor":
 		if e.ComplexityRoot.ConversationUpdated.Actor == nil {
@@ -1716,6 +1817,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SendMessage(childComplexity, args["input"].(model.SendMessageInput)), true
+	case "Mutation.setConversationNotifications":
+		if e.ComplexityRoot.Mutation.SetConversationNotifications == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setConversationNotifications_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetConversationNotifications(childComplexity, args["input"].(model.SetConversationNotificationsInput)), true
 	case "Mutation.setMemberRole":
 		if e.ComplexityRoot.Mutation.SetMemberRole == nil {
 			break
@@ -1788,6 +1900,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateGroup(childComplexity, args["input"].(model.UpdateGroupInput)), true
+	case "Mutation.updateNotificationPreferences":
+		if e.ComplexityRoot.Mutation.UpdateNotificationPreferences == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateNotificationPreferences_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateNotificationPreferences(childComplexity, args["input"].(model.UpdateNotificationPreferencesInput)), true
 	case "Mutation.updateProfile":
 		if e.ComplexityRoot.Mutation.UpdateProfile == nil {
 			break
@@ -1799,6 +1922,87 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateProfile(childComplexity, args["input"].(model.UpdateProfileInput)), true
+
+	case "NotificationPreference.inApp":
+		if e.ComplexityRoot.NotificationPreference.InApp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreference.InApp(childComplexity), true
+	case "NotificationPreference.kind":
+		if e.ComplexityRoot.NotificationPreference.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreference.Kind(childComplexity), true
+	case "NotificationPreference.mail":
+		if e.ComplexityRoot.NotificationPreference.Mail == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreference.Mail(childComplexity), true
+	case "NotificationPreference.push":
+		if e.ComplexityRoot.NotificationPreference.Push == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreference.Push(childComplexity), true
+
+	case "NotificationPreferences.digest":
+		if e.ComplexityRoot.NotificationPreferences.Digest == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreferences.Digest(childComplexity), true
+	case "NotificationPreferences.digestHour":
+		if e.ComplexityRoot.NotificationPreferences.DigestHour == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreferences.DigestHour(childComplexity), true
+	case "NotificationPreferences.kinds":
+		if e.ComplexityRoot.NotificationPreferences.Kinds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreferences.Kinds(childComplexity), true
+	case "NotificationPreferences.quietHours":
+		if e.ComplexityRoot.NotificationPreferences.QuietHours == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreferences.QuietHours(childComplexity), true
+	case "NotificationPreferences.timeZone":
+		if e.ComplexityRoot.NotificationPreferences.TimeZone == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreferences.TimeZone(childComplexity), true
+
+	case "NotificationPreferencesChanged.actor":
+		if e.ComplexityRoot.NotificationPreferencesChanged.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreferencesChanged.Actor(childComplexity), true
+	case "NotificationPreferencesChanged.at":
+		if e.ComplexityRoot.NotificationPreferencesChanged.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreferencesChanged.At(childComplexity), true
+	case "NotificationPreferencesChanged.cursor":
+		if e.ComplexityRoot.NotificationPreferencesChanged.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreferencesChanged.Cursor(childComplexity), true
+	case "NotificationPreferencesChanged.preferences":
+		if e.ComplexityRoot.NotificationPreferencesChanged.Preferences == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreferencesChanged.Preferences(childComplexity), true
 
 	case "PageInfo.endCursor":
 		if e.ComplexityRoot.PageInfo.EndCursor == nil {
@@ -1950,6 +2154,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Me(childComplexity), true
+	case "Query.notificationPreferences":
+		if e.ComplexityRoot.Query.NotificationPreferences == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.NotificationPreferences(childComplexity), true
 	case "Query.sessions":
 		if e.ComplexityRoot.Query.Sessions == nil {
 			break
@@ -1983,6 +2193,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Users(childComplexity, args["search"].(string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+
+	case "QuietHours.end":
+		if e.ComplexityRoot.QuietHours.End == nil {
+			break
+		}
+
+		return e.ComplexityRoot.QuietHours.End(childComplexity), true
+	case "QuietHours.start":
+		if e.ComplexityRoot.QuietHours.Start == nil {
+			break
+		}
+
+		return e.ComplexityRoot.QuietHours.Start(childComplexity), true
 
 	case "Receipt.readAt":
 		if e.ComplexityRoot.Receipt.At == nil {
@@ -2263,6 +2486,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SessionStarted.Session(childComplexity), true
 
+	case "SetConversationNotificationsPayload.conversation":
+		if e.ComplexityRoot.SetConversationNotificationsPayload.Conversation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetConversationNotificationsPayload.Conversation(childComplexity), true
+	case "SetConversationNotificationsPayload.cursor":
+		if e.ComplexityRoot.SetConversationNotificationsPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetConversationNotificationsPayload.Cursor(childComplexity), true
+
 	case "SetMemberRolePayload.conversation":
 		if e.ComplexityRoot.SetMemberRolePayload.Conversation == nil {
 			break
@@ -2439,6 +2675,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UpdateGroupPayload.Cursor(childComplexity), true
 
+	case "UpdateNotificationPreferencesPayload.cursor":
+		if e.ComplexityRoot.UpdateNotificationPreferencesPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateNotificationPreferencesPayload.Cursor(childComplexity), true
+	case "UpdateNotificationPreferencesPayload.preferences":
+		if e.ComplexityRoot.UpdateNotificationPreferencesPayload.Preferences == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateNotificationPreferencesPayload.Preferences(childComplexity), true
+
 	case "UpdateProfilePayload.cursor":
 		if e.ComplexityRoot.UpdateProfilePayload.Cursor == nil {
 			break
@@ -2594,6 +2843,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputDeleteGroupInput,
 		ec.unmarshalInputLeaveGroupInput,
 		ec.unmarshalInputMarkReadInput,
+		ec.unmarshalInputNotificationPreferenceInput,
+		ec.unmarshalInputQuietHoursInput,
 		ec.unmarshalInputRefreshSessionInput,
 		ec.unmarshalInputRejectFriendRequestInput,
 		ec.unmarshalInputRemoveFriendInput,
@@ -2601,12 +2852,14 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRevokeSessionInput,
 		ec.unmarshalInputSendFriendRequestInput,
 		ec.unmarshalInputSendMessageInput,
+		ec.unmarshalInputSetConversationNotificationsInput,
 		ec.unmarshalInputSetMemberRoleInput,
 		ec.unmarshalInputSetTypingInput,
 		ec.unmarshalInputSignInInput,
 		ec.unmarshalInputSignUpInput,
 		ec.unmarshalInputUnblockUserInput,
 		ec.unmarshalInputUpdateGroupInput,
+		ec.unmarshalInputUpdateNotificationPreferencesInput,
 		ec.unmarshalInputUpdateProfileInput,
 	)
 	first := true
@@ -3379,6 +3632,34 @@ type ReceiptUpdated implements Event & ConversationEvent {
   receipt: Receipt!
 }
 
+"The viewer wants to be told other things than before, or at other times. Only the viewer is told."
+type NotificationPreferencesChanged implements Event {
+  "Where the change stands in the log."
+  cursor: Cursor!
+  "When it was committed."
+  at: Time!
+  "Who made the change; null for the system."
+  actor: User
+  "What they want now."
+  preferences: NotificationPreferences!
+}
+
+"The viewer wants to be told something else of a conversation. Only the viewer is told."
+type ConversationNotificationsChanged implements Event {
+  "Where the change stands in the log."
+  cursor: Cursor!
+  "When it was committed."
+  at: Time!
+  "Who made the change; null for the system."
+  actor: User
+  "The conversation's id."
+  conversationId: ID!
+  "The new level."
+  level: NotificationLevel!
+  "Muted until then; null when it is not."
+  mutedUntil: Time
+}
+
 "The kinds of events, for the ` + "`" + `types` + "`" + ` filter. ` + "`" + `CaughtUp` + "`" + ` always comes."
 enum EventType {
   "` + "`" + `FriendRequestSent` + "`" + ` events."
@@ -3421,6 +3702,10 @@ enum EventType {
   MESSAGE_ADDED
   "` + "`" + `ReceiptUpdated` + "`" + ` events."
   RECEIPT_UPDATED
+  "` + "`" + `NotificationPreferencesChanged` + "`" + ` events."
+  NOTIFICATION_PREFERENCES_CHANGED
+  "` + "`" + `ConversationNotificationsChanged` + "`" + ` events."
+  CONVERSATION_NOTIFICATIONS_CHANGED
 }
 
 extend type Subscription {
@@ -3852,6 +4137,162 @@ type MarkReadPayload {
   receipt: Receipt!
 }
 `, BuiltIn: false},
+	{Name: "../../schema/notification.graphqls", Input: `"What somebody is notified of. Which channels a kind has, and whether they are on at first, is said with each."
+enum NotificationKind {
+  "Somebody asks to become friends. In the app, pushed and mailed: all on."
+  FRIEND_REQUEST
+  "Somebody accepted the viewer's request. In the app and pushed: both on."
+  FRIEND_REQUEST_ACCEPTED
+  "Somebody made the viewer a member of a group. In the app and pushed: both on."
+  ADDED_TO_GROUP
+  "A message names the viewer by ` + "`" + `@username` + "`" + `. In the app and pushed: both on."
+  MENTION
+  """
+  A message in a direct conversation. Pushed: on. Not in the app, where the list of conversations with its unread counts
+  shows it; in mails it is part of the digest.
+  """
+  DIRECT_MESSAGE
+  "A message in a group. As DIRECT_MESSAGE."
+  GROUP_MESSAGE
+  "A sign-in from a device that was not seen before. In the app, pushed and mailed: all on."
+  NEW_DEVICE
+}
+
+"On which channels the viewer is notified of one kind. Null where the kind has no such channel."
+type NotificationPreference {
+  "Of what."
+  kind: NotificationKind!
+  "In the list of notifications."
+  inApp: Boolean
+  "On the devices that have subscribed to pushes, while the viewer is away."
+  push: Boolean
+  "By mail, to a verified address, as soon as it happens."
+  mail: Boolean
+}
+
+"What the viewer wants to be told, and when."
+type NotificationPreferences {
+  "Every kind there is, once."
+  kinds: [NotificationPreference!]!
+  "When nothing is pushed; null: never. What happens then is not made up for, but stays to be seen in the app."
+  quietHours: QuietHours
+  "By whose clocks the hours are meant: the name of a time zone, such as ` + "`" + `Europe/Berlin` + "`" + `; at first ` + "`" + `UTC` + "`" + `."
+  timeZone: String!
+  "Whether unread messages are told in one mail a day; at first they are."
+  digest: Boolean!
+  "The hour at which that mail is sent, 0 to 23; at first 8."
+  digestHour: Int!
+}
+
+"A span of each day by the clocks on the wall, whichever way they are set for the summer."
+type QuietHours {
+  "The first quiet minute."
+  start: ClockTime!
+  "The first minute that is not quiet any more; of the next day, if it is before ` + "`" + `start` + "`" + `."
+  end: ClockTime!
+}
+
+"What a clock shows, in hours and minutes: ` + "`" + `07:30` + "`" + `, ` + "`" + `22:00` + "`" + `."
+scalar ClockTime
+
+"What of a conversation the viewer is notified of."
+enum NotificationLevel {
+  "Of every message. How each membership begins."
+  ALL
+  "Only of messages that name the viewer."
+  MENTIONS
+  "Of nothing."
+  NONE
+}
+
+extend type Conversation {
+  "What the viewer is notified of here; ALL for non-members."
+  notificationLevel: NotificationLevel! @viewer
+  "Until when the viewer is notified of nothing here, whatever the level; null when they have not said so. May be over."
+  mutedUntil: Time @viewer
+}
+
+extend type Query {
+  "What the viewer wants to be told, and when."
+  notificationPreferences: NotificationPreferences!
+}
+
+extend type Mutation {
+  "Changes what the viewer wants to be told. What is left out stays as it is."
+  updateNotificationPreferences(
+    "The new values."
+    input: UpdateNotificationPreferencesInput!
+  ): UpdateNotificationPreferencesPayload!
+  """
+  Changes what the viewer is notified of in one conversation, until they leave it. What is left out stays as it is.
+  ` + "`" + `NOT_FOUND` + "`" + ` for non-members.
+  """
+  setConversationNotifications(
+    "Where, and what."
+    input: SetConversationNotificationsInput!
+  ): SetConversationNotificationsPayload!
+}
+
+"New values for what the viewer wants to be told."
+input UpdateNotificationPreferencesInput {
+  "The kinds that change, each once."
+  kinds: [NotificationPreferenceInput!]! = []
+  "When nothing shall be pushed; null: never."
+  quietHours: QuietHoursInput
+  "The name of a time zone, such as ` + "`" + `Europe/Berlin` + "`" + `."
+  timeZone: String
+  "Whether unread messages shall be told in one mail a day."
+  digest: Boolean
+  "The hour at which that mail shall be sent, 0 to 23."
+  digestHour: Int
+}
+
+"New values for one kind. A channel that the kind does not have is ` + "`" + `BAD_USER_INPUT` + "`" + `."
+input NotificationPreferenceInput {
+  "Of what."
+  kind: NotificationKind!
+  "Whether it shall be in the list of notifications."
+  inApp: Boolean
+  "Whether it shall be pushed."
+  push: Boolean
+  "Whether it shall be mailed."
+  mail: Boolean
+}
+
+"A span of each day. ` + "`" + `start` + "`" + ` and ` + "`" + `end` + "`" + ` differ."
+input QuietHoursInput {
+  "The first quiet minute."
+  start: ClockTime!
+  "The first minute that is not quiet any more."
+  end: ClockTime!
+}
+
+"What the viewer shall be notified of in a conversation."
+input SetConversationNotificationsInput {
+  "A conversation of the viewer's."
+  conversationId: ID!
+  "Of what."
+  level: NotificationLevel
+  "Of nothing until then; null, or a time that is over, ends it."
+  mutedUntil: Time
+}
+
+"The new preferences."
+type UpdateNotificationPreferencesPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "All of them."
+  preferences: NotificationPreferences!
+}
+
+"What the viewer is notified of in a conversation."
+type SetConversationNotificationsPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The conversation, with the new values."
+  conversation: Conversation!
+}
+`, BuiltIn: false},
 	{Name: "../../schema/presence.graphqls", Input: `"Whether a user is connected."
 type Presence {
   "The user."
@@ -4272,6 +4713,10 @@ func (ec *executionContext) childFields_Conversation(ctx context.Context, field 
 		return ec.fieldContext_Conversation_messages(ctx, field)
 	case "receipts":
 		return ec.fieldContext_Conversation_receipts(ctx, field)
+	case "notificationLevel":
+		return ec.fieldContext_Conversation_notificationLevel(ctx, field)
+	case "mutedUntil":
+		return ec.fieldContext_Conversation_mutedUntil(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Conversation", field.Name)
 }
@@ -4488,6 +4933,36 @@ func (ec *executionContext) childFields_MessageEdge(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type MessageEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_NotificationPreference(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_NotificationPreference_kind(ctx, field)
+	case "inApp":
+		return ec.fieldContext_NotificationPreference_inApp(ctx, field)
+	case "push":
+		return ec.fieldContext_NotificationPreference_push(ctx, field)
+	case "mail":
+		return ec.fieldContext_NotificationPreference_mail(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NotificationPreference", field.Name)
+}
+
+func (ec *executionContext) childFields_NotificationPreferences(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kinds":
+		return ec.fieldContext_NotificationPreferences_kinds(ctx, field)
+	case "quietHours":
+		return ec.fieldContext_NotificationPreferences_quietHours(ctx, field)
+	case "timeZone":
+		return ec.fieldContext_NotificationPreferences_timeZone(ctx, field)
+	case "digest":
+		return ec.fieldContext_NotificationPreferences_digest(ctx, field)
+	case "digestHour":
+		return ec.fieldContext_NotificationPreferences_digestHour(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NotificationPreferences", field.Name)
+}
+
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "hasNextPage":
@@ -4522,6 +4997,16 @@ func (ec *executionContext) childFields_PresenceChanged(ctx context.Context, fie
 		return ec.fieldContext_PresenceChanged_presences(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PresenceChanged", field.Name)
+}
+
+func (ec *executionContext) childFields_QuietHours(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "start":
+		return ec.fieldContext_QuietHours_start(ctx, field)
+	case "end":
+		return ec.fieldContext_QuietHours_end(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type QuietHours", field.Name)
 }
 
 func (ec *executionContext) childFields_Receipt(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4658,6 +5143,16 @@ func (ec *executionContext) childFields_SessionEdge(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type SessionEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_SetConversationNotificationsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_SetConversationNotificationsPayload_cursor(ctx, field)
+	case "conversation":
+		return ec.fieldContext_SetConversationNotificationsPayload_conversation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetConversationNotificationsPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SetMemberRolePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -4732,6 +5227,16 @@ func (ec *executionContext) childFields_UpdateGroupPayload(ctx context.Context, 
 		return ec.fieldContext_UpdateGroupPayload_conversation(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UpdateGroupPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateNotificationPreferencesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_UpdateNotificationPreferencesPayload_cursor(ctx, field)
+	case "preferences":
+		return ec.fieldContext_UpdateNotificationPreferencesPayload_preferences(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateNotificationPreferencesPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_UpdateProfilePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

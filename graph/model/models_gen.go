@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/parley-chat/parley/internal/chat"
 )
 
@@ -188,6 +189,24 @@ type ConversationEdge struct {
 	// The conversation.
 	Node *chat.Conversation `json:"node"`
 }
+
+// The viewer wants to be told something else of a conversation. Only the viewer is told.
+type ConversationNotificationsChanged struct {
+	// Where the change stands in the log.
+	Cursor chat.Cursor `json:"cursor"`
+	// When it was committed.
+	At time.Time `json:"at"`
+	// Who made the change; null for the system.
+	Actor *chat.User `json:"actor,omitempty"`
+	// The conversation's id.
+	ConversationID chat.ID `json:"conversationId"`
+	// The new level.
+	Level chat.NotificationLevel `json:"level"`
+	// Muted until then; null when it is not.
+	MutedUntil *time.Time `json:"mutedUntil,omitempty"`
+}
+
+func (ConversationNotificationsChanged) IsEvent() {}
 
 // A group has a new title.
 type ConversationUpdated struct {
@@ -745,6 +764,24 @@ type SessionStarted struct {
 
 func (SessionStarted) IsEvent() {}
 
+// What the viewer shall be notified of in a conversation.
+type SetConversationNotificationsInput struct {
+	// A conversation of the viewer's.
+	ConversationID chat.ID `json:"conversationId"`
+	// Of what.
+	Level *chat.NotificationLevel `json:"level,omitempty"`
+	// Of nothing until then; null, or a time that is over, ends it.
+	MutedUntil graphql.Omittable[*time.Time] `json:"mutedUntil,omitempty"`
+}
+
+// What the viewer is notified of in a conversation.
+type SetConversationNotificationsPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The conversation, with the new values.
+	Conversation *chat.Conversation `json:"conversation"`
+}
+
 // A member's new role.
 type SetMemberRoleInput struct {
 	// The group.
@@ -855,6 +892,28 @@ type UpdateGroupPayload struct {
 	Cursor chat.Cursor `json:"cursor"`
 	// The group.
 	Conversation *chat.Conversation `json:"conversation"`
+}
+
+// New values for what the viewer wants to be told.
+type UpdateNotificationPreferencesInput struct {
+	// The kinds that change, each once.
+	Kinds []chat.NotificationPreference `json:"kinds"`
+	// When nothing shall be pushed; null: never.
+	QuietHours graphql.Omittable[*chat.QuietHours] `json:"quietHours,omitempty"`
+	// The name of a time zone, such as `Europe/Berlin`.
+	TimeZone *string `json:"timeZone,omitempty"`
+	// Whether unread messages shall be told in one mail a day.
+	Digest *bool `json:"digest,omitempty"`
+	// The hour at which that mail shall be sent, 0 to 23.
+	DigestHour *int `json:"digestHour,omitempty"`
+}
+
+// The new preferences.
+type UpdateNotificationPreferencesPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// All of them.
+	Preferences *chat.NotificationPreferences `json:"preferences"`
 }
 
 // New values for the viewer's profile.

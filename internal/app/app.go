@@ -29,6 +29,7 @@ import (
 	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/limit"
 	"github.com/parley-chat/parley/internal/message"
+	"github.com/parley-chat/parley/internal/notification"
 	"github.com/parley-chat/parley/internal/obs"
 	"github.com/parley-chat/parley/internal/outbound"
 	"github.com/parley-chat/parley/internal/presence"
@@ -132,6 +133,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	users := user.New(a.store, tokens, revoked, user.Config{RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr})
 	friends := friend.New(a.store, friend.Config{})
 	conversations := conversation.New(a.store, conversation.Config{})
+	notifications := notification.New(a.store)
 	feeds := feed.New(a.store)
 	sends := limit.NewSends(limit.Config{N: c.SendsPerSecond, Per: time.Second})
 	a.messages = message.New(a.store, message.Config{MaxBody: c.MaxMessageChars, Limit: sends})
@@ -139,7 +141,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		return nil, err
 	}
 
-	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Feed: feeds,
+	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Notifications: notifications, Feed: feeds,
 		Applied: func() chat.Position { return a.events.Applied() }}
 	es := generated.NewExecutableSchema(generated.Config{Resolvers: r})
 	a.events = eventlog.New(eventlog.Config{Source: a.store, Fill: feeds.Fill, Poll: c.LogPoll, Log: log, Apply: func(events []*chat.Event) {

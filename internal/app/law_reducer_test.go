@@ -31,6 +31,8 @@ const changes = `subscription($after: Cursor) { events(after: $after) {
   ... on MemberRoleChanged { conversationId user { id } role }
   ... on MessageAdded { conversationId message { id seq body createdAt sender { id } } }
   ... on ReceiptUpdated { conversationId receipt { user { id } seq readAt } }
+  ... on NotificationPreferencesChanged { preferences { ...wishes } }
+  ... on ConversationNotificationsChanged { conversationId level mutedUntil }
 } }` + fragments
 
 type event struct {
@@ -47,6 +49,9 @@ type event struct {
 	Conversation   *wireRoom
 	Message        knownMessage
 	Receipt        receipt
+	Preferences    wishes
+	Level          string
+	MutedUntil     *time.Time
 }
 
 // reduce is what a client does with events: it returns the state that they lead to.
@@ -92,6 +97,9 @@ func (s *state) apply(e event) {
 		s.Sessions[e.Session.ID] = e.Session
 	case "SessionEnded":
 		delete(s.Sessions, e.SessionID)
+
+	case "NotificationPreferencesChanged":
+		s.Preferences = e.Preferences
 
 	case "ConversationCreated":
 		s.enter(e)
@@ -151,6 +159,8 @@ func (r *room) apply(me string, e event) {
 		r.read(me, receipt{m.Sender, m.Seq, &m.CreatedAt}) // who writes has read
 	case "ReceiptUpdated":
 		r.read(me, e.Receipt)
+	case "ConversationNotificationsChanged":
+		r.NotificationLevel, r.MutedUntil = e.Level, e.MutedUntil
 	default:
 		panic("no law for the event " + e.Typename)
 	}

@@ -23,6 +23,7 @@ type state struct {
 	Sessions      map[string]knownSession
 	Conversations map[string]*room
 	Relations     map[string]string // how the users that the client has met stand to the viewer
+	Preferences   wishes
 }
 
 type profile struct{ ID, Username, DisplayName, Bio string }
@@ -58,6 +59,8 @@ type room struct {
 	Peer                 *ref
 	LastMessage          *last
 	UnreadCount          int
+	NotificationLevel    string
+	MutedUntil           *time.Time
 	ReadSeq              int            // how far the viewer has read: what UnreadCount follows from
 	Members              []member       // in the order in which they joined
 	Receipts             []receipt      // in the same order, without the viewer
@@ -116,11 +119,12 @@ func (r *room) lastSeq() int {
 }
 
 const fragments = `
+fragment wishes on NotificationPreferences { kinds { kind inApp push mail } quietHours { start end } timeZone digest digestHour }
 fragment person on User { id username displayName bio }
 fragment asked on FriendRequest { id from { id } to { id } status createdAt answeredAt }
 fragment device on Session { id createdAt userAgent current }
 fragment room on Conversation {
-  id kind title createdAt updatedAt writable memberCount role peer { id } lastMessage { id seq } unreadCount
+  id kind title createdAt updatedAt writable memberCount role peer { id } lastMessage { id seq } unreadCount notificationLevel mutedUntil
   members(first: 100) { nodes { user { id } role joinedAt } }
   receipts(first: 100) { nodes { user { id } seq readAt } }
   messages(last: 100) { nodes { id seq body createdAt sender { id } } }
@@ -129,7 +133,7 @@ fragment room on Conversation {
 // everything is one query for the whole state. users are those whom the client has met.
 func everything(users []string) string {
 	var b strings.Builder
-	b.WriteString("{ cursor me { ...person }\n friends(first: 100) { nodes { user { ...person } since conversation { id } } }\n")
+	b.WriteString("{ cursor me { ...person } notificationPreferences { ...wishes }\n friends(first: 100) { nodes { user { ...person } since conversation { id } } }\n")
 	for _, direction := range []string{"INCOMING", "OUTGOING"} {
 		for _, status := range []string{"PENDING", "ACCEPTED", "REJECTED", "CANCELLED"} {
 			fmt.Fprintf(&b, " %s_%s: friendRequests(direction: %[1]s, status: %[2]s, first: 100) { nodes { ...asked } }\n", direction, status)
@@ -157,11 +161,13 @@ func parse(data json.RawMessage) (s state, cursor string, err error) {
 		BlockedUsers  struct{ Nodes []ref }
 		Sessions      struct{ Nodes []knownSession }
 		Conversations struct{ Nodes []wireRoom }
+
+		NotificationPreferences wishes
 	}
 	if err := json.Unmarshal(data, &known); err != nil {
 		return s, "", err
 	}
-	s = state{Me: known.Me, Friends: map[string]knownFriend{}, Requests: map[string]knownRequest{}, Blocked: map[string]bool{},
+	s = state{Me: known.Me, Preferences: known.NotificationPreferences, Friends: map[string]knownFriend{}, Requests: map[string]knownRequest{}, Blocked: map[string]bool{},
 		Sessions: map[string]knownSession{}, Conversations: map[string]*room{}, Relations: map[string]string{}}
 	for _, f := range known.Friends.Nodes {
 		s.Friends[f.User.ID] = knownFriend{f.User, f.Since, f.Conversation.ID}

@@ -28,13 +28,16 @@ const (
 	MemberRoleChanged      EventType = "MEMBER_ROLE_CHANGED"      // conversation; Subject is the user; Role
 	MessageAdded           EventType = "MESSAGE_ADDED"            // conversation; Subject is the message, Seq its seq
 	ReceiptUpdated         EventType = "RECEIPT_UPDATED"          // conversation; Subject is the reader, Seq how far
+
+	NotificationPreferencesChanged   EventType = "NOTIFICATION_PREFERENCES_CHANGED"   // user:self; Subject is the user
+	ConversationNotificationsChanged EventType = "CONVERSATION_NOTIFICATIONS_CHANGED" // user:self; Subject is the user; Conversation, Level, Until
 )
 
 // LogEvents are all events of the log.
 var LogEvents = []EventType{
 	FriendRequestSent, FriendRequestAccepted, FriendRequestRejected, FriendRequestCancelled, FriendshipMade, FriendshipEnded, UserBlocked, UserUnblocked,
 	ProfileChanged, SessionStarted, SessionEnded, ConversationCreated, ConversationUpdated, ConversationDeleted, MemberAdded, MemberRemoved, MemberLeft,
-	MemberRoleChanged, MessageAdded, ReceiptUpdated,
+	MemberRoleChanged, MessageAdded, ReceiptUpdated, NotificationPreferencesChanged, ConversationNotificationsChanged,
 }
 
 // What subscriptions deliver besides: never in the log.
@@ -97,6 +100,9 @@ type Detail struct {
 	Members      []ID `json:"m,omitempty"`
 	Role         Role `json:"r,omitempty"`
 	Count        int  `json:"n,omitempty"` // members that are left
+
+	Level NotificationLevel `json:"l,omitempty"`
+	Until time.Time         `json:"u,omitzero"` // muted
 }
 
 // Rows is the content that an event refers to. What is nil was not loaded, or is gone.

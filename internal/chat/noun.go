@@ -137,6 +137,8 @@ type Member struct {
 	Left         Position // 0: still there
 	ReadSeq      int64
 	ReadAt       time.Time // zero: has not read since they joined
+	Level        NotificationLevel
+	MutedUntil   time.Time // zero: not muted; it may be over
 }
 
 // Message is something said in a conversation.

@@ -102,8 +102,18 @@ func changes() map[string]change {
 			}
 			return tx.InsertMembers([]chat.Member{{Conversation: group.ID, User: me, Role: chat.RoleMember, JoinedAt: tx.Now}})
 		}},
-		"EndMembership": {make: func(tx *store.Tx) error { return tx.EndMembership(room, me) }},
-		"SetRole":       {make: func(tx *store.Tx) error { return tx.SetRole(room, me, chat.RoleAdmin) }},
+		"EndMembership":  {make: func(tx *store.Tx) error { return tx.EndMembership(room, me) }},
+		"LockMembership": {make: func(tx *store.Tx) error { return absent(tx.LockMembership(room, me)) }},
+		"SetConversationNotifications": {make: func(tx *store.Tx) error {
+			return tx.SetConversationNotifications(chat.Member{Conversation: room, User: me, Level: chat.LevelNone, MutedUntil: tx.Now})
+		}},
+		"SetNotificationKind": {make: func(tx *store.Tx) error {
+			return tx.SetNotificationKind(me, chat.NotificationPreference{Kind: chat.NotifyMention, Push: new(true)})
+		}},
+		"SetNotificationPreferences": {make: func(tx *store.Tx) error {
+			return tx.SetNotificationPreferences(store.StoredPreferences{User: me, QuietHours: &chat.QuietHours{End: 1}, TimeZone: new("UTC")})
+		}},
+		"SetRole": {make: func(tx *store.Tx) error { return tx.SetRole(room, me, chat.RoleAdmin) }},
 	}
 }
 

@@ -102,7 +102,7 @@ func (d dialect) insertEvents(events []*chat.Event) (string, []any) {
 }
 
 func detail(d chat.Detail) string {
-	if d.Conversation.IsZero() && d.Members == nil && d.Role == "" && d.Count == 0 {
+	if d.Conversation.IsZero() && d.Members == nil && d.Role == "" && d.Count == 0 && d.Level == "" && d.Until.IsZero() {
 		return ""
 	}
 	b, _ := json.Marshal(d) // ids and texts cannot fail

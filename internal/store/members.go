@@ -9,11 +9,11 @@ import (
 	"github.com/parley-chat/parley/internal/chat"
 )
 
-const memberColumns = "m.conversation_id, m.user_id, m.role, m.joined_at, m.joined_position, m.left_position, m.read_seq, m.read_at"
+const memberColumns = "m.conversation_id, m.user_id, m.role, m.joined_at, m.joined_position, m.left_position, m.read_seq, m.read_at, coalesce(m.notification_level, 'ALL'), m.muted_until"
 
 func memberFields(m *chat.Member) []any {
 	return []any{scanID(&m.Conversation, chat.KindConversation), scanID(&m.User, chat.KindUser), &m.Role, scanTime(&m.JoinedAt),
-		scanPosition(&m.Joined), scanPosition(&m.Left), &m.ReadSeq, scanTime(&m.ReadAt)}
+		scanPosition(&m.Joined), scanPosition(&m.Left), &m.ReadSeq, scanTime(&m.ReadAt), &m.Level, scanTime(&m.MutedUntil)}
 }
 
 func scanMember(r rows) (m chat.Member, err error) {

@@ -131,6 +131,14 @@ func readings() map[string]reading {
 			return s.Spans(ctx, store.SpanQuery{User: me, After: 10}, store.SpanQuery{User: me, Conversation: room, After: 10})
 		}),
 
+		"NotificationPreferences": read(func(ctx ctx, s st) ([]store.StoredPreferences, error) { return s.NotificationPreferences(ctx, users) }),
+		"PushWishes": read(func(ctx ctx, s st) ([]store.PushWish, error) {
+			if _, err := s.PushWishes(ctx, chat.NotifyNewDevice, chat.ID{}, chat.ID{}, users); err != nil {
+				return nil, err
+			}
+			return s.PushWishes(ctx, chat.NotifyMention, room, other, users)
+		}),
+
 		"Messages": read(func(ctx ctx, s st) ([]chat.Message, error) { return s.Messages(ctx, several(chat.KindMessage, 10, 40)) }),
 		"MessagePages": read(func(ctx ctx, s st) (map[chat.ID]chat.List[chat.Message], error) {
 			return s.MessagePages(ctx, rooms, chat.Page{Limit: 20, Backward: true})

@@ -84,5 +84,7 @@ var crowd = []string{
 	`INSERT INTO friendships (user_id, friend_id, since, conversation_id) SELECT u(n % 1500 + 1001), u(n * 3 % 3000 + 1), t(n), u(n % 2000 + 1) FROM series(3000) WHERE true ON CONFLICT DO NOTHING`,
 	`INSERT INTO blocks (blocker_id, blocked_id, created_at) SELECT u(1), u(n + 1), t(n) FROM series(500)`,
 	`INSERT INTO blocks (blocker_id, blocked_id, created_at) SELECT u(n + 1), u(n), t(n) FROM series(2999)`,
+	`INSERT INTO notification_settings (user_id, time_zone) SELECT u(n), 'Europe/Berlin' FROM series(3000)`,
+	`INSERT INTO notification_kinds (user_id, kind, push) SELECT u(n), 'MENTION', false FROM series(3000)`,
 	`INSERT INTO limits (key, full_at) SELECT u(n), 1700000000000000 + n FROM series(3000)`,
 }

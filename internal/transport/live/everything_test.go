@@ -26,6 +26,7 @@ type (
 	everySession      struct{}
 	everyUser         struct{}
 	everySubscription struct{}
+	everyPreference   struct{}
 )
 
 func (everything) Conversation() generated.ConversationResolver   { return everyConversation{} }
@@ -38,6 +39,9 @@ func (everything) TypingChanged() generated.TypingChangedResolver { return every
 func (everything) Session() generated.SessionResolver             { return everySession{} }
 func (everything) User() generated.UserResolver                   { return everyUser{} }
 func (everything) Subscription() generated.SubscriptionResolver   { return everySubscription{} }
+func (everything) NotificationPreferencesChanged() generated.NotificationPreferencesChangedResolver {
+	return everyPreference{}
+}
 
 var someTime = time.Unix(1800000000, 0)
 
@@ -108,6 +112,22 @@ func (everyConversation) LastMessage(context.Context, *chat.Conversation) (*chat
 
 func (everyConversation) UnreadCount(ctx context.Context, _ *chat.Conversation) (int, error) {
 	return looking(ctx), nil
+}
+
+func (everyConversation) NotificationLevel(ctx context.Context, _ *chat.Conversation) (chat.NotificationLevel, error) {
+	if looking(ctx) == 1 {
+		return chat.LevelNone, nil
+	}
+	return chat.LevelAll, nil
+}
+
+func (everyConversation) MutedUntil(ctx context.Context, _ *chat.Conversation) (*time.Time, error) {
+	t := someTime.Add(time.Duration(looking(ctx)) * time.Hour)
+	return &t, nil
+}
+
+func (everyPreference) Preferences(context.Context, *model.NotificationPreferencesChanged) (*chat.NotificationPreferences, error) {
+	return &chat.NotificationPreferences{TimeZone: "UTC"}, nil
 }
 
 func (everyConversation) Messages(_ context.Context, _ *chat.Conversation, first *int, after *string, last *int, before *string) (*model.MessageConnection, error) {

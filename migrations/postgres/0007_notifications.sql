@@ -1,0 +1,45 @@
+-- +goose Up
+-- What users want to be told: only what differs from the defaults, which the program knows. NULL is the default.
+CREATE TABLE notification_settings (
+  user_id uuid PRIMARY KEY REFERENCES users,
+  quiet_start smallint, -- minutes since midnight in time_zone; both or none
+  quiet_end smallint,
+  time_zone text, -- IANA
+  digest boolean,
+  digest_hour smallint
+);
+CREATE TABLE notification_kinds (
+  user_id uuid NOT NULL REFERENCES users,
+  kind text NOT NULL,
+  in_app boolean,
+  push boolean,
+  mail boolean,
+  PRIMARY KEY (user_id, kind)
+);
+-- Of a membership, and so gone with it.
+ALTER TABLE memberships ADD COLUMN notification_level text;
+ALTER TABLE memberships ADD COLUMN muted_until timestamptz;
+
+-- The list that users see. Ids sort by time. All changes of a user's entries lock the user's row first.
+CREATE TABLE notifications (
+  id uuid PRIMARY KEY,
+  user_id uuid NOT NULL REFERENCES users,
+  kind text NOT NULL,
+  actor_id uuid,
+  conversation_id uuid,
+  subject_id uuid NOT NULL, -- what it is about: a friend request, a conversation, a message or a session
+  seq bigint NOT NULL DEFAULT 0, -- of the message
+  created_at timestamptz NOT NULL,
+  read_at timestamptz
+);
+CREATE UNIQUE INDEX notifications_subject ON notifications (user_id, kind, subject_id);
+CREATE INDEX notifications_user ON notifications (user_id, id);
+CREATE INDEX notifications_unread ON notifications (user_id, id) WHERE read_at IS NULL;
+CREATE INDEX notifications_mentions ON notifications (user_id, conversation_id, seq) WHERE read_at IS NULL AND kind = 'MENTION';
+
+-- +goose Down
+DROP TABLE notifications;
+DROP TABLE notification_kinds;
+DROP TABLE notification_settings;
+ALTER TABLE memberships DROP COLUMN notification_level;
+ALTER TABLE memberships DROP COLUMN muted_until;
