@@ -33,6 +33,8 @@ func (r *Resolver) project(e *chat.Event) (model.Event, bool) {
 		return &model.UserUnblocked{Cursor: cursor, At: at, Actor: actor, User: rows.User}, rows.User != nil
 	case chat.ProfileChanged:
 		return &model.ProfileChanged{Cursor: cursor, At: at, Actor: actor, User: rows.User}, rows.User != nil
+	case chat.AccountUpdated:
+		return &model.AccountUpdated{Cursor: cursor, At: at, Actor: actor, Account: rows.Account}, rows.Account != nil
 	case chat.SessionStarted:
 		return &model.SessionStarted{Cursor: cursor, At: at, Actor: actor, Session: rows.Session}, rows.Session != nil
 	case chat.SessionEnded:

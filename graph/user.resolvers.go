@@ -12,13 +12,16 @@ import (
 	"github.com/parley-chat/parley/graph/model"
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/token"
+	"github.com/parley-chat/parley/internal/user"
 )
 
 func (r *mutationResolver) SignUp(ctx context.Context, input model.SignUpInput) (*model.SignInPayload, error) {
 	if err := cookiesFit(ctx, input.Cookie); err != nil {
 		return nil, err
 	}
-	in, err := r.Users.SignUp(ctx, token.ClientFrom(ctx), input.Username, input.Password, input.DisplayName)
+	in, err := r.Users.SignUp(ctx, token.ClientFrom(ctx), user.NewAccount{
+		Username: input.Username, Password: input.Password, DisplayName: input.DisplayName, Email: input.Email,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -191,7 +191,7 @@ func TestUserResolvers(t *testing.T) {
 	testkit.Stores(t, func(t *testing.T, s *store.Store) {
 		a := newAPI(t, s)
 		up := func(name string) (chat.Viewer, *user.SignedIn) {
-			in, err := a.graph.Users.SignUp(t.Context(), token.Client{}, name, "correct horse", nil)
+			in, err := a.graph.Users.SignUp(t.Context(), token.Client{}, user.NewAccount{Username: name, Password: "correct horse"})
 			if err != nil {
 				t.Fatal(err)
 			}

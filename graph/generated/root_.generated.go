@@ -23,6 +23,7 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	Account() AccountResolver
 	Conversation() ConversationResolver
 	FriendRequest() FriendRequestResolver
 	Friendship() FriendshipResolver
@@ -49,6 +50,19 @@ type ComplexityRoot struct {
 		Request    func(childComplexity int) int
 	}
 
+	Account struct {
+		Email           func(childComplexity int) int
+		EmailVerifiedAt func(childComplexity int) int
+		UnverifiedEmail func(childComplexity int) int
+	}
+
+	AccountUpdated struct {
+		Account func(childComplexity int) int
+		Actor   func(childComplexity int) int
+		At      func(childComplexity int) int
+		Cursor  func(childComplexity int) int
+	}
+
 	AddMembersPayload struct {
 		Conversation func(childComplexity int) int
 		Cursor       func(childComplexity int) int
@@ -71,6 +85,11 @@ type ComplexityRoot struct {
 		Cursor         func(childComplexity int) int
 		Message        func(childComplexity int) int
 		Request        func(childComplexity int) int
+	}
+
+	ChangeEmailPayload struct {
+		Account func(childComplexity int) int
+		Cursor  func(childComplexity int) int
 	}
 
 	ChangePasswordPayload struct {
@@ -329,6 +348,7 @@ type ComplexityRoot struct {
 		AddMembers                    func(childComplexity int, input model.AddMembersInput) int
 		BlockUser                     func(childComplexity int, input model.BlockUserInput) int
 		CancelFriendRequest           func(childComplexity int, input model.CancelFriendRequestInput) int
+		ChangeEmail                   func(childComplexity int, input model.ChangeEmailInput) int
 		ChangePassword                func(childComplexity int, input model.ChangePasswordInput) int
 		CreateGroup                   func(childComplexity int, input model.CreateGroupInput) int
 		DeleteGroup                   func(childComplexity int, input model.DeleteGroupInput) int
@@ -338,6 +358,9 @@ type ComplexityRoot struct {
 		RejectFriendRequest           func(childComplexity int, input model.RejectFriendRequestInput) int
 		RemoveFriend                  func(childComplexity int, input model.RemoveFriendInput) int
 		RemoveMember                  func(childComplexity int, input model.RemoveMemberInput) int
+		RequestPasswordReset          func(childComplexity int, input model.RequestPasswordResetInput) int
+		ResendVerification            func(childComplexity int) int
+		ResetPassword                 func(childComplexity int, input model.ResetPasswordInput) int
 		RevokeSession                 func(childComplexity int, input model.RevokeSessionInput) int
 		SendFriendRequest             func(childComplexity int, input model.SendFriendRequestInput) int
 		SendMessage                   func(childComplexity int, input model.SendMessageInput) int
@@ -351,6 +374,7 @@ type ComplexityRoot struct {
 		UpdateGroup                   func(childComplexity int, input model.UpdateGroupInput) int
 		UpdateNotificationPreferences func(childComplexity int, input model.UpdateNotificationPreferencesInput) int
 		UpdateProfile                 func(childComplexity int, input model.UpdateProfileInput) int
+		VerifyEmail                   func(childComplexity int, input model.VerifyEmailInput) int
 	}
 
 	NotificationPreference struct {
@@ -401,6 +425,7 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		Account                 func(childComplexity int) int
 		BlockedUsers            func(childComplexity int, first *int, after *string, last *int, before *string) int
 		Conversation            func(childComplexity int, id chat.ID) int
 		Conversations           func(childComplexity int, first *int, after *string, last *int, before *string) int
@@ -459,6 +484,20 @@ type ComplexityRoot struct {
 		Cursor       func(childComplexity int) int
 	}
 
+	RequestPasswordResetPayload struct {
+		Cursor func(childComplexity int) int
+	}
+
+	ResendVerificationPayload struct {
+		Account func(childComplexity int) int
+		Cursor  func(childComplexity int) int
+	}
+
+	ResetPasswordPayload struct {
+		Cursor   func(childComplexity int) int
+		Username func(childComplexity int) int
+	}
+
 	RevokeSessionPayload struct {
 		Cursor    func(childComplexity int) int
 		SessionID func(childComplexity int) int
@@ -475,6 +514,7 @@ type ComplexityRoot struct {
 	}
 
 	Session struct {
+		Address    func(childComplexity int) int
 		CreatedAt  func(childComplexity int) int
 		Current    func(childComplexity int) int
 		ExpiresAt  func(childComplexity int) int
@@ -604,6 +644,11 @@ type ComplexityRoot struct {
 		Cursor func(childComplexity int) int
 		User   func(childComplexity int) int
 	}
+
+	VerifyEmailPayload struct {
+		Cursor func(childComplexity int) int
+		Email  func(childComplexity int) int
+	}
 }
 
 type executableSchema graphql.ExecutableSchemaState[ResolverRoot, DirectiveRoot, ComplexityRoot]
@@ -638,6 +683,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AcceptFriendRequestPayload.Request(childComplexity), true
+
+	case "Account.email":
+		if e.ComplexityRoot.Account.Email == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Account.Email(childComplexity), true
+	case "Account.emailVerifiedAt":
+		if e.ComplexityRoot.Account.EmailVerifiedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Account.EmailVerifiedAt(childComplexity), true
+	case "Account.unverifiedEmail":
+		if e.ComplexityRoot.Account.UnverifiedEmail == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Account.UnverifiedEmail(childComplexity), true
+
+	case "AccountUpdated.account":
+		if e.ComplexityRoot.AccountUpdated.Account == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccountUpdated.Account(childComplexity), true
+	case "AccountUpdated.actor":
+		if e.ComplexityRoot.AccountUpdated.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccountUpdated.Actor(childComplexity), true
+	case "AccountUpdated.at":
+		if e.ComplexityRoot.AccountUpdated.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccountUpdated.At(childComplexity), true
+	case "AccountUpdated.cursor":
+		if e.ComplexityRoot.AccountUpdated.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccountUpdated.Cursor(childComplexity), true
 
 	case "AddMembersPayload.conversation":
 		if e.ComplexityRoot.AddMembersPayload.Conversation == nil {
@@ -714,6 +803,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CaughtUp.Request(childComplexity), true
+
+	case "ChangeEmailPayload.account":
+		if e.ComplexityRoot.ChangeEmailPayload.Account == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChangeEmailPayload.Account(childComplexity), true
+	case "ChangeEmailPayload.cursor":
+		if e.ComplexityRoot.ChangeEmailPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChangeEmailPayload.Cursor(childComplexity), true
 
 	case "ChangePasswordPayload.cursor":
 		if e.ComplexityRoot.ChangePasswordPayload.Cursor == nil {
@@ -1685,6 +1787,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CancelFriendRequest(childComplexity, args["input"].(model.CancelFriendRequestInput)), true
+	case "Mutation.changeEmail":
+		if e.ComplexityRoot.Mutation.ChangeEmail == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_changeEmail_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ChangeEmail(childComplexity, args["input"].(model.ChangeEmailInput)), true
 	case "Mutation.changePassword":
 		if e.ComplexityRoot.Mutation.ChangePassword == nil {
 			break
@@ -1784,6 +1897,34 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveMember(childComplexity, args["input"].(model.RemoveMemberInput)), true
+	case "Mutation.requestPasswordReset":
+		if e.ComplexityRoot.Mutation.RequestPasswordReset == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_requestPasswordReset_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RequestPasswordReset(childComplexity, args["input"].(model.RequestPasswordResetInput)), true
+	case "Mutation.resendVerification":
+		if e.ComplexityRoot.Mutation.ResendVerification == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.ResendVerification(childComplexity), true
+	case "Mutation.resetPassword":
+		if e.ComplexityRoot.Mutation.ResetPassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_resetPassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResetPassword(childComplexity, args["input"].(model.ResetPasswordInput)), true
 	case "Mutation.revokeSession":
 		if e.ComplexityRoot.Mutation.RevokeSession == nil {
 			break
@@ -1922,6 +2063,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateProfile(childComplexity, args["input"].(model.UpdateProfileInput)), true
+	case "Mutation.verifyEmail":
+		if e.ComplexityRoot.Mutation.VerifyEmail == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_verifyEmail_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.VerifyEmail(childComplexity, args["input"].(model.VerifyEmailInput)), true
 
 	case "NotificationPreference.inApp":
 		if e.ComplexityRoot.NotificationPreference.InApp == nil {
@@ -2086,6 +2238,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ProfileChanged.User(childComplexity), true
 
+	case "Query.account":
+		if e.ComplexityRoot.Query.Account == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Account(childComplexity), true
 	case "Query.blockedUsers":
 		if e.ComplexityRoot.Query.BlockedUsers == nil {
 			break
@@ -2328,6 +2486,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RemoveMemberPayload.Cursor(childComplexity), true
 
+	case "RequestPasswordResetPayload.cursor":
+		if e.ComplexityRoot.RequestPasswordResetPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestPasswordResetPayload.Cursor(childComplexity), true
+
+	case "ResendVerificationPayload.account":
+		if e.ComplexityRoot.ResendVerificationPayload.Account == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResendVerificationPayload.Account(childComplexity), true
+	case "ResendVerificationPayload.cursor":
+		if e.ComplexityRoot.ResendVerificationPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResendVerificationPayload.Cursor(childComplexity), true
+
+	case "ResetPasswordPayload.cursor":
+		if e.ComplexityRoot.ResetPasswordPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResetPasswordPayload.Cursor(childComplexity), true
+	case "ResetPasswordPayload.username":
+		if e.ComplexityRoot.ResetPasswordPayload.Username == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResetPasswordPayload.Username(childComplexity), true
+
 	case "RevokeSessionPayload.cursor":
 		if e.ComplexityRoot.RevokeSessionPayload.Cursor == nil {
 			break
@@ -2367,6 +2558,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SendMessagePayload.Message(childComplexity), true
 
+	case "Session.address":
+		if e.ComplexityRoot.Session.Address == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.Address(childComplexity), true
 	case "Session.createdAt":
 		if e.ComplexityRoot.Session.CreatedAt == nil {
 			break
@@ -2826,6 +3023,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UserUnblocked.User(childComplexity), true
 
+	case "VerifyEmailPayload.cursor":
+		if e.ComplexityRoot.VerifyEmailPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.VerifyEmailPayload.Cursor(childComplexity), true
+	case "VerifyEmailPayload.email":
+		if e.ComplexityRoot.VerifyEmailPayload.Email == nil {
+			break
+		}
+
+		return e.ComplexityRoot.VerifyEmailPayload.Email(childComplexity), true
+
 	}
 	return 0, false
 }
@@ -2838,6 +3048,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputAddMembersInput,
 		ec.unmarshalInputBlockUserInput,
 		ec.unmarshalInputCancelFriendRequestInput,
+		ec.unmarshalInputChangeEmailInput,
 		ec.unmarshalInputChangePasswordInput,
 		ec.unmarshalInputCreateGroupInput,
 		ec.unmarshalInputDeleteGroupInput,
@@ -2849,6 +3060,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRejectFriendRequestInput,
 		ec.unmarshalInputRemoveFriendInput,
 		ec.unmarshalInputRemoveMemberInput,
+		ec.unmarshalInputRequestPasswordResetInput,
+		ec.unmarshalInputResetPasswordInput,
 		ec.unmarshalInputRevokeSessionInput,
 		ec.unmarshalInputSendFriendRequestInput,
 		ec.unmarshalInputSendMessageInput,
@@ -2861,6 +3074,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputUpdateGroupInput,
 		ec.unmarshalInputUpdateNotificationPreferencesInput,
 		ec.unmarshalInputUpdateProfileInput,
+		ec.unmarshalInputVerifyEmailInput,
 	)
 	first := true
 
@@ -2953,6 +3167,125 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../../schema/account.graphqls", Input: `"What the viewer sees of themselves alone: nobody else is shown any of it."
+type Account {
+  "The address that mails go to, and that a lost password is replaced by; null until the viewer has shown that it is theirs."
+  email: String
+  "When they did; null without an address."
+  emailVerifiedAt: Time
+  "An address that waits for ` + "`" + `verifyEmail` + "`" + `, and then takes the place of ` + "`" + `email` + "`" + `; null when there is none."
+  unverifiedEmail: String
+}
+
+extend type Query {
+  "The viewer's account."
+  account: Account!
+}
+
+extend type Mutation {
+  """
+  Sends a mail to an address. It becomes the account's when ` + "`" + `verifyEmail` + "`" + ` is given the token of that mail: until then the
+  account keeps the one it has. To give that one again calls the change off. ` + "`" + `UNAUTHENTICATED` + "`" + ` when the password is wrong.
+  """
+  changeEmail(
+    "The address, and the password."
+    input: ChangeEmailInput!
+  ): ChangeEmailPayload!
+  "Sends the mail for ` + "`" + `verifyEmail` + "`" + ` once more. ` + "`" + `CONFLICT` + "`" + ` when there is no ` + "`" + `unverifiedEmail` + "`" + `."
+  resendVerification: ResendVerificationPayload!
+  """
+  Shows that an address is the user's, by the token of a mail that went there. It needs no session: the mail may be read on
+  another device. ` + "`" + `BAD_USER_INPUT` + "`" + ` when the token was used, has expired or was replaced; ` + "`" + `CONFLICT` + "`" + ` when the address has
+  become another account's.
+  """
+  verifyEmail(
+    "The token."
+    input: VerifyEmailInput!
+  ): VerifyEmailPayload!
+  """
+  Sends a mail by which a user who has lost their password can choose another. The answer is the same, in the same time,
+  whether there is such a user or not, and whether they have an address. Needs no session.
+  """
+  requestPasswordReset(
+    "Whose."
+    input: RequestPasswordResetInput!
+  ): RequestPasswordResetPayload!
+  """
+  Sets a new password by the token of a mail, once and within 30 minutes, and ends every session of the user, and every
+  change of address that waits. ` + "`" + `BAD_USER_INPUT` + "`" + ` when the token was used or has expired. Needs no session, and begins none.
+  """
+  resetPassword(
+    "The token, and the new password."
+    input: ResetPasswordInput!
+  ): ResetPasswordPayload!
+}
+
+"A change of address."
+input ChangeEmailInput {
+  "An address such as ` + "`" + `ada@example.org` + "`" + `, without a name; at most 254 characters."
+  email: String!
+  "The password as it is."
+  currentPassword: String!
+}
+
+"A proof of an address."
+input VerifyEmailInput {
+  "The ` + "`" + `token` + "`" + ` of the link in the mail."
+  token: String!
+}
+
+"Whose password is lost."
+input RequestPasswordResetInput {
+  "Their username or their address, in any letter case."
+  login: String!
+}
+
+"A new password for a lost one."
+input ResetPasswordInput {
+  "The ` + "`" + `token` + "`" + ` of the link in the mail."
+  token: String!
+  "8 to 256 characters, any."
+  newPassword: String!
+}
+
+"The account, with the address that waits."
+type ChangeEmailPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The viewer's account."
+  account: Account!
+}
+
+"The mail is on its way."
+type ResendVerificationPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The viewer's account."
+  account: Account!
+}
+
+"The address is the user's."
+type VerifyEmailPayload {
+  "As of which it is."
+  cursor: Cursor!
+  "The address."
+  email: String!
+}
+
+"What can be said is said: a mail may be on its way."
+type RequestPasswordResetPayload {
+  "Says nothing of the request."
+  cursor: Cursor!
+}
+
+"The password is set."
+type ResetPasswordPayload {
+  "As of which all sessions have ended."
+  cursor: Cursor!
+  "Whose password it is: sign in with this name."
+  username: String!
+}
+`, BuiltIn: false},
 	{Name: "../../schema/base.graphqls", Input: `"""
 The value depends on who looks. A subscription event is executed once for all listeners that asked the same
 question; where the selection for that event touches a field with this mark, once for each viewer instead.
@@ -3474,6 +3807,18 @@ type ProfileChanged implements Event {
   user: User!
 }
 
+"The viewer's account has changed. Only the viewer is told."
+type AccountUpdated implements Event {
+  "Where the change stands in the log."
+  cursor: Cursor!
+  "When it was committed."
+  at: Time!
+  "Who made the change; null for the system."
+  actor: User
+  "The account, as it is now."
+  account: Account!
+}
+
 "A device signed in as the viewer."
 type SessionStarted implements Event {
   "Where the change stands in the log."
@@ -3680,6 +4025,8 @@ enum EventType {
   USER_UNBLOCKED
   "` + "`" + `ProfileChanged` + "`" + ` events."
   PROFILE_CHANGED
+  "` + "`" + `AccountUpdated` + "`" + ` events."
+  ACCOUNT_UPDATED
   "` + "`" + `SessionStarted` + "`" + ` events."
   SESSION_STARTED
   "` + "`" + `SessionEnded` + "`" + ` events."
@@ -4434,6 +4781,8 @@ type Session {
   expiresAt: Time!
   "What the client called itself when it signed in."
   userAgent: String!
+  "The IP address that it was signed in from; empty when that is not known."
+  address: String!
   "It is the session this request was made with."
   current: Boolean! @viewer
 }
@@ -4536,6 +4885,11 @@ input SignUpInput {
   password: String!
   "1 to 64 characters; the username if left out."
   displayName: String
+  """
+  An address that mail can go to. It becomes the account's once ` + "`" + `verifyEmail` + "`" + ` has shown that it is the user's: a mail with
+  the link comes. Only the user sees it.
+  """
+  email: String
   "True: the tokens are set as HttpOnly cookies and left out of the payload. Only over HTTP."
   cookie: Boolean! = false
 }
@@ -4643,6 +4997,18 @@ func (ec *executionContext) childFields_AcceptFriendRequestPayload(ctx context.C
 	return nil, fmt.Errorf("no field named %q was found under type AcceptFriendRequestPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_Account(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_Account_email(ctx, field)
+	case "emailVerifiedAt":
+		return ec.fieldContext_Account_emailVerifiedAt(ctx, field)
+	case "unverifiedEmail":
+		return ec.fieldContext_Account_unverifiedEmail(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Account", field.Name)
+}
+
 func (ec *executionContext) childFields_AddMembersPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -4671,6 +5037,16 @@ func (ec *executionContext) childFields_CancelFriendRequestPayload(ctx context.C
 		return ec.fieldContext_CancelFriendRequestPayload_request(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CancelFriendRequestPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ChangeEmailPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ChangeEmailPayload_cursor(ctx, field)
+	case "account":
+		return ec.fieldContext_ChangeEmailPayload_account(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChangeEmailPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ChangePasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5073,6 +5449,34 @@ func (ec *executionContext) childFields_RemoveMemberPayload(ctx context.Context,
 	return nil, fmt.Errorf("no field named %q was found under type RemoveMemberPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RequestPasswordResetPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RequestPasswordResetPayload_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestPasswordResetPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ResendVerificationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ResendVerificationPayload_cursor(ctx, field)
+	case "account":
+		return ec.fieldContext_ResendVerificationPayload_account(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResendVerificationPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ResetPasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ResetPasswordPayload_cursor(ctx, field)
+	case "username":
+		return ec.fieldContext_ResetPasswordPayload_username(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResetPasswordPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RevokeSessionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -5115,6 +5519,8 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 		return ec.fieldContext_Session_expiresAt(ctx, field)
 	case "userAgent":
 		return ec.fieldContext_Session_userAgent(ctx, field)
+	case "address":
+		return ec.fieldContext_Session_address(ctx, field)
 	case "current":
 		return ec.fieldContext_Session_current(ctx, field)
 	}
@@ -5289,6 +5695,16 @@ func (ec *executionContext) childFields_UserEdge(ctx context.Context, field grap
 		return ec.fieldContext_UserEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_VerifyEmailPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_VerifyEmailPayload_cursor(ctx, field)
+	case "email":
+		return ec.fieldContext_VerifyEmailPayload_email(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type VerifyEmailPayload", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

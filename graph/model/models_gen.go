@@ -53,6 +53,20 @@ type AcceptFriendRequestPayload struct {
 	Friendship *chat.Friendship `json:"friendship"`
 }
 
+// The viewer's account has changed. Only the viewer is told.
+type AccountUpdated struct {
+	// Where the change stands in the log.
+	Cursor chat.Cursor `json:"cursor"`
+	// When it was committed.
+	At time.Time `json:"at"`
+	// Who made the change; null for the system.
+	Actor *chat.User `json:"actor,omitempty"`
+	// The account, as it is now.
+	Account *chat.Account `json:"account"`
+}
+
+func (AccountUpdated) IsEvent() {}
+
 // Whom to add to a group.
 type AddMembersInput struct {
 	// The group.
@@ -121,6 +135,22 @@ func (CaughtUp) IsMessageEvent() {}
 func (CaughtUp) IsFriendRequestEvent() {}
 
 func (CaughtUp) IsConversationEvent() {}
+
+// A change of address.
+type ChangeEmailInput struct {
+	// An address such as `ada@example.org`, without a name; at most 254 characters.
+	Email string `json:"email"`
+	// The password as it is.
+	CurrentPassword string `json:"currentPassword"`
+}
+
+// The account, with the address that waits.
+type ChangeEmailPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The viewer's account.
+	Account *chat.Account `json:"account"`
+}
 
 // A change of password.
 type ChangePasswordInput struct {
@@ -672,6 +702,42 @@ type RemoveMemberPayload struct {
 	Conversation *chat.Conversation `json:"conversation"`
 }
 
+// Whose password is lost.
+type RequestPasswordResetInput struct {
+	// Their username or their address, in any letter case.
+	Login string `json:"login"`
+}
+
+// What can be said is said: a mail may be on its way.
+type RequestPasswordResetPayload struct {
+	// Says nothing of the request.
+	Cursor chat.Cursor `json:"cursor"`
+}
+
+// The mail is on its way.
+type ResendVerificationPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The viewer's account.
+	Account *chat.Account `json:"account"`
+}
+
+// A new password for a lost one.
+type ResetPasswordInput struct {
+	// The `token` of the link in the mail.
+	Token string `json:"token"`
+	// 8 to 256 characters, any.
+	NewPassword string `json:"newPassword"`
+}
+
+// The password is set.
+type ResetPasswordPayload struct {
+	// As of which all sessions have ended.
+	Cursor chat.Cursor `json:"cursor"`
+	// Whose password it is: sign in with this name.
+	Username string `json:"username"`
+}
+
 // Which session to end.
 type RevokeSessionInput struct {
 	// One of the viewer's sessions.
@@ -856,6 +922,9 @@ type SignUpInput struct {
 	Password string `json:"password"`
 	// 1 to 64 characters; the username if left out.
 	DisplayName *string `json:"displayName,omitempty"`
+	// An address that mail can go to. It becomes the account's once `verifyEmail` has shown that it is the user's: a mail with
+	// the link comes. Only the user sees it.
+	Email *string `json:"email,omitempty"`
 	// True: the tokens are set as HttpOnly cookies and left out of the payload. Only over HTTP.
 	Cookie bool `json:"cookie"`
 }
@@ -977,6 +1046,20 @@ type UserUnblocked struct {
 }
 
 func (UserUnblocked) IsEvent() {}
+
+// A proof of an address.
+type VerifyEmailInput struct {
+	// The `token` of the link in the mail.
+	Token string `json:"token"`
+}
+
+// The address is the user's.
+type VerifyEmailPayload struct {
+	// As of which it is.
+	Cursor chat.Cursor `json:"cursor"`
+	// The address.
+	Email string `json:"email"`
+}
 
 // Which side of a friend request the viewer is on.
 type FriendRequestDirection string

@@ -130,7 +130,9 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	}
 	metrics.Register(a.openWorker(c, mailings)...)
 	revoked := token.NewRevoked(c.AccessTTL, time.Now)
-	users := user.New(a.store, tokens, revoked, user.Config{RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr})
+	users := user.New(a.store, tokens, revoked, user.Config{
+		RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr, MailsPerHour: c.MailsPerHour, Send: mailings.Insert,
+	})
 	friends := friend.New(a.store, friend.Config{})
 	conversations := conversation.New(a.store, conversation.Config{})
 	notifications := notification.New(a.store)

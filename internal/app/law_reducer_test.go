@@ -20,6 +20,7 @@ const changes = `subscription($after: Cursor) { events(after: $after) {
   ... on UserBlocked { user { id } }
   ... on UserUnblocked { user { id } }
   ... on ProfileChanged { user { ...person } }
+  ... on AccountUpdated { account { ...account } }
   ... on SessionStarted { session { ...device } }
   ... on SessionEnded { sessionId }
   ... on ConversationCreated { conversationId conversation { ...room } }
@@ -43,6 +44,7 @@ type event struct {
 	User           profile
 	Role           string
 	MemberCount    int
+	Account        knownAccount
 	Session        knownSession
 	SessionID      string
 	ConversationID string
@@ -92,6 +94,9 @@ func (s *state) apply(e event) {
 			f.Profile = e.User
 			s.Friends[e.User.ID] = f
 		}
+
+	case "AccountUpdated":
+		s.Account = e.Account
 
 	case "SessionStarted":
 		s.Sessions[e.Session.ID] = e.Session

@@ -17,6 +17,7 @@ import (
 // the order of friends, requests and conversations: it follows from since, createdAt and updatedAt.
 type state struct {
 	Me            profile
+	Account       knownAccount
 	Friends       map[string]knownFriend
 	Requests      map[string]knownRequest
 	Blocked       map[string]bool
@@ -27,6 +28,12 @@ type state struct {
 }
 
 type profile struct{ ID, Username, DisplayName, Bio string }
+
+type knownAccount struct {
+	Email           *string
+	EmailVerifiedAt *time.Time
+	UnverifiedEmail *string
+}
 
 type knownFriend struct {
 	Profile      profile
@@ -121,6 +128,7 @@ func (r *room) lastSeq() int {
 const fragments = `
 fragment wishes on NotificationPreferences { kinds { kind inApp push mail } quietHours { start end } timeZone digest digestHour }
 fragment person on User { id username displayName bio }
+fragment account on Account { email emailVerifiedAt unverifiedEmail }
 fragment asked on FriendRequest { id from { id } to { id } status createdAt answeredAt }
 fragment device on Session { id createdAt userAgent current }
 fragment room on Conversation {
@@ -133,7 +141,7 @@ fragment room on Conversation {
 // everything is one query for the whole state. users are those whom the client has met.
 func everything(users []string) string {
 	var b strings.Builder
-	b.WriteString("{ cursor me { ...person } notificationPreferences { ...wishes }\n friends(first: 100) { nodes { user { ...person } since conversation { id } } }\n")
+	b.WriteString("{ cursor me { ...person } account { ...account } notificationPreferences { ...wishes }\n friends(first: 100) { nodes { user { ...person } since conversation { id } } }\n")
 	for _, direction := range []string{"INCOMING", "OUTGOING"} {
 		for _, status := range []string{"PENDING", "ACCEPTED", "REJECTED", "CANCELLED"} {
 			fmt.Fprintf(&b, " %s_%s: friendRequests(direction: %[1]s, status: %[2]s, first: 100) { nodes { ...asked } }\n", direction, status)
@@ -151,6 +159,7 @@ func parse(data json.RawMessage) (s state, cursor string, err error) {
 	var known struct {
 		Cursor  string
 		Me      profile
+		Account knownAccount
 		Friends struct {
 			Nodes []struct {
 				User         profile
@@ -167,7 +176,7 @@ func parse(data json.RawMessage) (s state, cursor string, err error) {
 	if err := json.Unmarshal(data, &known); err != nil {
 		return s, "", err
 	}
-	s = state{Me: known.Me, Preferences: known.NotificationPreferences, Friends: map[string]knownFriend{}, Requests: map[string]knownRequest{}, Blocked: map[string]bool{},
+	s = state{Me: known.Me, Account: known.Account, Preferences: known.NotificationPreferences, Friends: map[string]knownFriend{}, Requests: map[string]knownRequest{}, Blocked: map[string]bool{},
 		Sessions: map[string]knownSession{}, Conversations: map[string]*room{}, Relations: map[string]string{}}
 	for _, f := range known.Friends.Nodes {
 		s.Friends[f.User.ID] = knownFriend{f.User, f.Since, f.Conversation.ID}

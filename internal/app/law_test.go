@@ -54,6 +54,7 @@ func TestLaw(t *testing.T) {
 type world struct {
 	*testing.T
 	url   string
+	mails string       // the folder of those that the server sends
 	store *store.Store // beside the server: to see what is in the log, whoever may see it
 	// In the group that most laws are about, bob and cat are members besides ann, fay was one, and dan is ann's friend
 	// outside of it. Nobody knows eve. All of them look on at everything.
@@ -76,9 +77,9 @@ type person struct {
 }
 
 func newWorld(t *testing.T, url string) *world {
-	w := &world{T: t, store: testkit.MustOpenStore(t, url)}
+	w := &world{T: t, mails: t.TempDir(), store: testkit.MustOpenStore(t, url)}
 	// With one connection, whatever takes a second one while it holds it waits for itself.
-	a := testkit.MustRunApp(t, url, "--database-conns", "1", "--max-complexity", "100000000", "--max-aliases", "100", "--max-tokens", "10000")
+	a := testkit.MustRunApp(t, url, "--database-conns", "1", "--max-complexity", "100000000", "--max-aliases", "100", "--max-tokens", "10000", "--mail-dir", w.mails)
 	w.url = a.URL()
 	for _, p := range []struct {
 		p    **person

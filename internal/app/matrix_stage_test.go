@@ -126,11 +126,14 @@ var matrix = map[string]row{
 
 // open is what works without an account, and why.
 var open = map[string]string{
-	"signUp":         "makes one",
-	"signIn":         "begins with nothing",
-	"refreshSession": "its token says who",
-	"me":             "null says that nobody is signed in",
-	"cursor":         "stands beside me in one query; says nothing of anybody",
+	"signUp":               "makes one",
+	"signIn":               "begins with nothing",
+	"refreshSession":       "its token says who",
+	"verifyEmail":          "its token says who",
+	"resetPassword":        "its token says who",
+	"me":                   "null says that nobody is signed in",
+	"requestPasswordReset": "who has lost their password cannot sign in",
+	"cursor":               "stands beside me in one query; says nothing of anybody",
 }
 
 // values are what else an operation requires.
@@ -142,6 +145,8 @@ var values = map[string]any{
 	"signUp.input.password":                                "correct horse battery",
 	"changePassword.input.currentPassword":                 "correct horse battery",
 	"changePassword.input.newPassword":                     "battery horse correct",
+	"changeEmail.input.email":                              "me@example.org",
+	"changeEmail.input.currentPassword":                    "correct horse battery",
 	"revokeSession.input.sessionId":                        theSession,
 	"sendFriendRequest.input.userId":                       theOwner,
 	"acceptFriendRequest.input.requestId":                  theRequest,

@@ -76,9 +76,9 @@ func TestMutationsTakeOneInputAndAnswerWithACursor(t *testing.T) {
 	schema := loadSchema(t)
 	for _, f := range schema.Mutation.Fields {
 		switch {
-		case f.Name == "signOut":
+		case f.Name == "signOut", f.Name == "resendVerification":
 			if len(f.Arguments) != 0 {
-				t.Errorf("signOut takes arguments, but there is nothing to say")
+				t.Errorf("%s takes arguments, but there is nothing to say", f.Name)
 			}
 		case len(f.Arguments) != 1 || f.Arguments[0].Name != "input":
 			t.Errorf("%s does not take exactly one argument `input`", f.Name)

@@ -17,6 +17,7 @@ const (
 	UserBlocked            EventType = "USER_BLOCKED"             // user:blocker; Subject is the blocked user
 	UserUnblocked          EventType = "USER_UNBLOCKED"           // user:blocker; Subject is the user
 	ProfileChanged         EventType = "PROFILE_CHANGED"          // user:self and user:each friend; Subject is the user
+	AccountUpdated         EventType = "ACCOUNT_UPDATED"          // user:self; Subject is the user
 	SessionStarted         EventType = "SESSION_STARTED"          // user:owner; Subject is the session
 	SessionEnded           EventType = "SESSION_ENDED"            // user:owner; Subject is the session: its sockets are closed at this position
 	ConversationCreated    EventType = "CONVERSATION_CREATED"     // conversation; Members are its first members: their spans begin here
@@ -36,7 +37,7 @@ const (
 // LogEvents are all events of the log.
 var LogEvents = []EventType{
 	FriendRequestSent, FriendRequestAccepted, FriendRequestRejected, FriendRequestCancelled, FriendshipMade, FriendshipEnded, UserBlocked, UserUnblocked,
-	ProfileChanged, SessionStarted, SessionEnded, ConversationCreated, ConversationUpdated, ConversationDeleted, MemberAdded, MemberRemoved, MemberLeft,
+	ProfileChanged, AccountUpdated, SessionStarted, SessionEnded, ConversationCreated, ConversationUpdated, ConversationDeleted, MemberAdded, MemberRemoved, MemberLeft,
 	MemberRoleChanged, MessageAdded, ReceiptUpdated, NotificationPreferencesChanged, ConversationNotificationsChanged,
 }
 
@@ -112,6 +113,7 @@ type Rows struct {
 	Message      *Message
 	Request      *FriendRequest
 	Session      *Session
+	Account      *Account // never travels between nodes
 	Conversation *Conversation
 	Receipt      *Receipt
 

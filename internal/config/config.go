@@ -68,6 +68,7 @@ type Config struct {
 	RefreshTTL      time.Duration `env:"PARLEY_REFRESH_TTL" flag:"refresh-ttl" default:"720h" min:"1m" help:"life of a session that is not refreshed"`
 	SignInsPerUser  int           `env:"PARLEY_SIGN_INS_PER_USER" flag:"sign-ins-per-user" default:"5" min:"1" help:"sign-ins a minute for each username, on all nodes together"`
 	SignInsPerAddr  int           `env:"PARLEY_SIGN_INS_PER_ADDR" flag:"sign-ins-per-addr" default:"20" min:"1" help:"sign-ins and sign-ups a minute for each client address, on all nodes together"`
+	MailsPerHour    int           `env:"PARLEY_MAILS_PER_HOUR" flag:"mails-per-hour" default:"5" min:"1" help:"mails an hour that may be asked for by a user (to verify an address), for an address, and to reset a password, on all nodes together"`
 	SendsPerSecond  int           `env:"PARLEY_SENDS_PER_SECOND" flag:"sends-per-second" default:"10" min:"1" help:"messages a second for each user, on all nodes together"`
 	MaxMessageChars int           `env:"PARLEY_MAX_MESSAGE_CHARS" flag:"max-message-chars" default:"4000" min:"1" help:"characters of a message"`
 

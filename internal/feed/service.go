@@ -56,6 +56,7 @@ func (w *wanted) add(id chat.ID) {
 // Fill loads the rows that the events are about and that did not travel with them, with one statement for each kind of row
 // however many events there are. What is gone stays nil.
 func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
+	var owners []chat.ID
 	w := wanted{map[chat.ID]bool{}, map[chat.Kind][]chat.ID{}}
 	for _, e := range events {
 		if e.Rows.Actor == nil {
@@ -67,6 +68,13 @@ func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
 		if tellsConversation(e.Type) {
 			w.add(e.Topic.ID)
 		}
+		if e.Type == chat.AccountUpdated {
+			owners = append(owners, e.Subject)
+		}
+	}
+	accounts, err := load(ctx, owners, s.store.Accounts, func(a *chat.Account) chat.ID { return a.User })
+	if err != nil {
+		return err
 	}
 	users, err := load(ctx, w.ids[chat.KindUser], s.store.Users, func(u *chat.User) chat.ID { return u.ID })
 	if err != nil {
@@ -100,6 +108,9 @@ func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
 		if tellsConversation(e.Type) {
 			r.Conversation = conversations[e.Topic.ID]
 		}
+		if e.Type == chat.AccountUpdated {
+			r.Account = accounts[e.Subject]
+		}
 		if e.Type == chat.ReceiptUpdated {
 			r.Receipt = &chat.Receipt{Conversation: e.Topic.ID, User: e.Subject, Seq: e.Seq, At: e.At}
 		}
@@ -109,7 +120,7 @@ func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
 
 // subject is what the event's rows are about.
 func subject(e *chat.Event) chat.ID {
-	if e.Type == chat.SessionEnded { // its id says it all
+	if e.Type == chat.SessionEnded || e.Type == chat.AccountUpdated { // its id says it all
 		return chat.ID{}
 	}
 	return e.Subject

@@ -31,7 +31,7 @@ type Config struct {
 
 // Kinds are those of mails that a user may turn off. The others tell what somebody has just asked for, or what they must
 // know to keep their account.
-var Kinds = []string{mail.FriendRequest{}.Kind(), mail.Digest{}.Kind()}
+var Kinds = []string{mail.FriendRequest{}.Kind(), mail.NewDevice{}.Kind(), mail.Digest{}.Kind()}
 
 // Service holds the rules. It is safe for concurrent use.
 type Service struct {

@@ -40,7 +40,7 @@ func (r reader) FindMailbox(ctx context.Context, login string) (user chat.ID, ad
 	return user, address, translate(err)
 }
 
-const mailTokenColumns = "id, kind, user_id, email, created_at, expires_at"
+const mailTokenColumns = "id, kind, user_id, email, created_at, expires_at" //nolint:gosec // of a table
 
 // MailToken reads one, or chat.ErrNotFound.
 func (r reader) MailToken(ctx context.Context, token chat.ID) (chat.MailToken, error) {

@@ -39,7 +39,7 @@ func MustConfig(tb testing.TB, url string, settings ...string) config.Config {
 	const plenty = "1000000"
 	args := []string{
 		"--addr", "127.0.0.1:0", "--data", tb.TempDir(), "--secret", "a secret of the tests, and of them alone",
-		"--sign-ins-per-user", plenty, "--sign-ins-per-addr", plenty, "--sends-per-second", plenty, "--sockets-per-addr", plenty,
+		"--sign-ins-per-user", plenty, "--sign-ins-per-addr", plenty, "--mails-per-hour", plenty, "--sends-per-second", plenty, "--sockets-per-addr", plenty,
 		"--sqlite-sync", "NORMAL", "--log-level", "error",
 	}
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {

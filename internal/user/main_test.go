@@ -41,6 +41,7 @@ type bundle struct {
 	revoked *token.Revoked
 	clock   *clock
 	hashes  *atomic.Int64
+	mails   chan chat.ID // the tokens of mails that were to be sent, also those of transactions that failed
 }
 
 // each runs a test on each database. Limits are off unless c sets them.
@@ -48,7 +49,7 @@ func each(t *testing.T, c user.Config, test func(t *testing.T, b *bundle)) {
 	t.Helper()
 	t.Parallel()
 	testkit.URLs(t, func(t *testing.T, url string) {
-		b := &bundle{url: url, clock: &clock{}, hashes: &atomic.Int64{}}
+		b := &bundle{url: url, clock: &clock{}, hashes: &atomic.Int64{}, mails: make(chan chat.ID, 1000)}
 		var err error
 		b.store, err = store.Open(context.Background(), store.Config{URL: url, Conns: 8, Unsynced: true, Now: b.clock.now})
 		if err != nil {
@@ -75,6 +76,10 @@ func (b *bundle) node(c user.Config) (*user.Service, *token.Revoked) {
 	if c.SignInsPerAddr == 0 {
 		c.SignInsPerAddr = -1
 	}
+	if c.MailsPerHour == 0 {
+		c.MailsPerHour = -1
+	}
+	c.Send = func(_ context.Context, _ *store.Tx, id chat.ID) error { b.mails <- id; return nil }
 	if hashed := c.Hashed; hashed == nil {
 		c.Hashed = func() { b.hashes.Add(1) }
 	}
@@ -105,7 +110,7 @@ var laptop = token.Client{Addr: "192.0.2.7", UserAgent: "laptop"}
 
 func (b *bundle) signUp(t *testing.T, name string) *user.SignedIn {
 	t.Helper()
-	in, err := b.SignUp(t.Context(), laptop, name, password, nil)
+	in, err := b.SignUp(t.Context(), laptop, user.NewAccount{Username: name, Password: password})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,44 +62,57 @@ func (s *Service) ChangePassword(ctx context.Context, v chat.Viewer, current, wa
 	if err := newPassword(wanted, "newPassword"); err != nil {
 		return nil, 0, err
 	}
-	if err := s.perUser.Allow(ctx, "user "+v.User.String()); err != nil {
-		return nil, 0, err
-	}
-	known, err := s.store.CredentialsOf(ctx, v.User)
+	known, err := s.confirm(ctx, v, current)
 	if err != nil {
 		return nil, 0, err
-	}
-	wrong := &chat.Error{Code: chat.CodeUnauthenticated, Message: "the current password is wrong"}
-	switch right, err := s.hasher.matches(ctx, current, known.PasswordHash); {
-	case err != nil:
-		return nil, 0, err
-	case !right:
-		return nil, 0, wrong
 	}
 	hash, err := s.hasher.hash(ctx, wanted)
 	if err != nil {
 		return nil, 0, err
 	}
 	var u chat.User
-	pos, _, err := s.end(ctx, v.User, func(tx *store.Tx) ([]chat.Session, error) {
-		var kept string
-		var err error
-		if u, kept, err = tx.LockUser(v.User); err != nil {
+	pos, _, err := s.end(ctx, v.User, func(tx *store.Tx) (_ []chat.Session, err error) {
+		if u, err = lockConfirmed(tx, v, known); err != nil {
 			return nil, err
 		}
-		if kept != known.PasswordHash { // somebody else was faster
-			return nil, wrong
-		}
-		if live, err := tx.IsLive(v.User, v.Session); err != nil || !live {
-			if err == nil {
-				err = chat.ErrUnauthenticated
-			}
-			return nil, err
-		}
-		if err := tx.SetPasswordHash(v.User, hash); err != nil {
+		if err := setPassword(ctx, tx, u, hash); err != nil {
 			return nil, err
 		}
 		return tx.EndOtherSessions(v.User, v.Session)
 	})
 	return &u, pos, err
+}
+
+var errCurrentPassword = &chat.Error{Code: chat.CodeUnauthenticated, Message: "the current password is wrong"}
+
+// confirm says that the viewer knows their password, whose hash it returns for lockConfirmed.
+func (s *Service) confirm(ctx context.Context, v chat.Viewer, current string) (hash string, err error) {
+	if err := s.perUser.Allow(ctx, "user "+v.User.String()); err != nil {
+		return "", err
+	}
+	known, err := s.store.CredentialsOf(ctx, v.User)
+	if err != nil {
+		return "", err
+	}
+	right, err := s.hasher.matches(ctx, current, known.PasswordHash)
+	if err == nil && !right {
+		err = errCurrentPassword
+	}
+	return known.PasswordHash, err
+}
+
+// lockConfirmed locks the viewer, whose password and session are still what they were.
+func lockConfirmed(tx *store.Tx, v chat.Viewer, hash string) (chat.User, error) {
+	u, kept, err := tx.LockUser(v.User)
+	if err != nil {
+		return u, err
+	}
+	if kept != hash { // somebody else was faster
+		return u, errCurrentPassword
+	}
+	live, err := tx.IsLive(v.User, v.Session)
+	if err == nil && !live {
+		err = chat.ErrUnauthenticated
+	}
+	return u, err
 }

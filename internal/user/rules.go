@@ -2,6 +2,7 @@ package user
 
 import (
 	"fmt"
+	"net/mail"
 	"net/netip"
 	"strings"
 	"unicode"
@@ -16,6 +17,7 @@ const (
 	maxDisplayName           = 64
 	maxBio                   = 500
 	maxUserAgent             = 256
+	maxEmail                 = 254
 )
 
 // username returns the name as it is kept, and whether it is one. Only A to Z are made lower case: no other character
@@ -36,6 +38,14 @@ func username(s string) (string, bool) {
 		}
 	}
 	return string(b), true
+}
+
+var errEmail = chat.BadInput("an address is like ada@example.org, with at most 254 characters and no name", "input", "email")
+
+// isEmail says whether mail could go to a text: an address and nothing else, of a host that has a name.
+func isEmail(s string) bool {
+	a, err := mail.ParseAddress(s)
+	return err == nil && a.Address == s && len(s) <= maxEmail && !strings.ContainsAny(s, "[ ") && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 func newPassword(s, field string) error {

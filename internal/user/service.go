@@ -24,6 +24,11 @@ type Config struct {
 	// SignInsPerAddr is how many sign-ins and sign-ups a minute are tried for one client address, or for one /64 of
 	// IPv6, on all nodes together; 0 means 20, less is no limit.
 	SignInsPerAddr int
+	// MailsPerHour is how many mails an hour may be asked for by a user, for an address, and to reset a password, on all nodes
+	// together; 0 means 5, less is no limit.
+	MailsPerHour int
+	// Send has the mail sent that a token is for, as a job of the transaction; nil means that none are.
+	Send func(ctx context.Context, tx *store.Tx, mailToken chat.ID) error
 	// Hashers is how many passwords are hashed at once, at 19 MiB each; 0 means one for each CPU.
 	Hashers int
 	// Hashed is told of each password that was hashed, for a metric; nil means nobody is.
@@ -39,6 +44,8 @@ type Service struct {
 	hasher  hasher
 	perUser *limit.Shared
 	perAddr *limit.Shared
+	mails   *limit.Shared
+	send    func(ctx context.Context, tx *store.Tx, mailToken chat.ID) error
 	ttl     time.Duration
 	most    int
 	now     func() time.Time
@@ -47,13 +54,16 @@ type Service struct {
 // New makes the service. Sessions that it ends are put into revoked at once; whoever follows the log puts those there
 // that other nodes end.
 func New(s *store.Store, tokens *token.Tokens, revoked *token.Revoked, c Config) *Service {
-	for setting, otherwise := range map[*int]int{&c.MaxSessions: 50, &c.SignInsPerUser: 5, &c.SignInsPerAddr: 20, &c.Hashers: runtime.GOMAXPROCS(0)} {
+	for setting, otherwise := range map[*int]int{&c.MaxSessions: 50, &c.SignInsPerUser: 5, &c.SignInsPerAddr: 20, &c.MailsPerHour: 5, &c.Hashers: runtime.GOMAXPROCS(0)} {
 		if *setting == 0 {
 			*setting = otherwise
 		}
 	}
 	if c.RefreshTTL == 0 {
 		c.RefreshTTL = 30 * 24 * time.Hour
+	}
+	if c.Send == nil {
+		c.Send = func(context.Context, *store.Tx, chat.ID) error { return nil }
 	}
 	if c.Hashed == nil {
 		c.Hashed = func() {}
@@ -66,6 +76,8 @@ func New(s *store.Store, tokens *token.Tokens, revoked *token.Revoked, c Config)
 		hasher:  hasher{slots: make(chan struct{}, c.Hashers), hashed: c.Hashed},
 		perUser: limit.NewShared(limit.Config{N: c.SignInsPerUser, Now: c.Now}, s.TakeLimit),
 		perAddr: limit.NewShared(limit.Config{N: c.SignInsPerAddr, Now: c.Now}, s.TakeLimit),
+		mails:   limit.NewShared(limit.Config{N: c.MailsPerHour, Per: time.Hour, Now: c.Now}, s.TakeLimit),
+		send:    c.Send,
 	}
 }
 

@@ -25,27 +25,41 @@ var (
 	errRefresh     = &chat.Error{Code: chat.CodeUnauthenticated, Message: "the refresh token is not valid, or no longer; sign in again"}
 )
 
-// SignUp makes an account and signs it in; without a display name it is shown by its username. Errors: BAD_USER_INPUT,
-// CONFLICT when the username is taken, RATE_LIMITED.
-func (s *Service) SignUp(ctx context.Context, c token.Client, name, password string, shown *string) (*SignedIn, error) {
-	name, ok := username(name)
+// NewAccount is what somebody signs up with. Without DisplayName they are shown by their username; Email is sent a mail by which
+// they show that it is theirs.
+type NewAccount struct {
+	Username, Password string
+	DisplayName, Email *string
+}
+
+// SignUp makes an account and signs it in. Errors: BAD_USER_INPUT, CONFLICT when the username is taken, RATE_LIMITED.
+func (s *Service) SignUp(ctx context.Context, c token.Client, n NewAccount) (*SignedIn, error) {
+	name, ok := username(n.Username)
 	if !ok {
 		return nil, chat.BadInput("a username has 3 to 32 of a-z 0-9 _ . - and begins with a letter or digit", "input", "username")
 	}
-	if err := newPassword(password, "password"); err != nil {
+	if err := newPassword(n.Password, "password"); err != nil {
 		return nil, err
 	}
 	u := chat.User{ID: chat.NewID(chat.KindUser), Username: name, DisplayName: name}
-	if shown != nil {
+	if n.DisplayName != nil {
 		var err error
-		if u.DisplayName, err = displayName(*shown); err != nil {
+		if u.DisplayName, err = displayName(*n.DisplayName); err != nil {
 			return nil, err
 		}
+	}
+	if n.Email != nil && !isEmail(*n.Email) {
+		return nil, errEmail
 	}
 	if err := s.admit(ctx, c); err != nil {
 		return nil, err
 	}
-	hash, err := s.hasher.hash(ctx, password)
+	if n.Email != nil {
+		if err := s.mayMail(ctx, u.ID, *n.Email); err != nil {
+			return nil, err
+		}
+	}
+	hash, err := s.hasher.hash(ctx, n.Password)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +71,14 @@ func (s *Service) SignUp(ctx context.Context, c token.Client, name, password str
 			return err
 		case !free:
 			return chat.Conflict("this username is taken")
+		}
+		if n.Email != nil {
+			if err := tx.SetUnverifiedEmail(u.ID, *n.Email); err != nil {
+				return err
+			}
+			if err := s.mail(ctx, tx, chat.MailWelcome, u.ID, *n.Email, verifyWithin); err != nil {
+				return err
+			}
 		}
 		return s.start(tx, u, &session)
 	})
@@ -159,7 +181,7 @@ func (s *Service) admit(ctx context.Context, c token.Client) error {
 }
 
 func newSession(user chat.ID, c token.Client) chat.Session {
-	return chat.Session{ID: chat.NewID(chat.KindSession), User: user, UserAgent: userAgent(c.UserAgent)}
+	return chat.Session{ID: chat.NewID(chat.KindSession), User: user, UserAgent: userAgent(c.UserAgent), Address: c.Addr}
 }
 
 func (s *Service) start(tx *store.Tx, u chat.User, session *chat.Session) error {

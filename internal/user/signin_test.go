@@ -17,7 +17,7 @@ import (
 
 func TestSignUp(t *testing.T) {
 	each(t, user.Config{}, func(t *testing.T, b *bundle) {
-		in, err := b.SignUp(t.Context(), token.Client{UserAgent: " a\x00\nb\xff " + strings.Repeat("ü", 400)}, "Ada.L_0-", password, nil)
+		in, err := b.SignUp(t.Context(), token.Client{UserAgent: " a\x00\nb\xff " + strings.Repeat("ü", 400)}, user.NewAccount{Username: "Ada.L_0-", Password: password})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +41,7 @@ func TestSignUp(t *testing.T) {
 		if err != nil || kept.User != in.User.ID || !strings.HasPrefix(kept.PasswordHash, "$argon2id$v=19$m=19456,t=2,p=1$") {
 			t.Error(kept, err)
 		}
-		named, err := b.SignUp(t.Context(), laptop, "grace", password, ptr("  Grace Hopper "))
+		named, err := b.SignUp(t.Context(), laptop, user.NewAccount{Username: "grace", Password: password, DisplayName: ptr("  Grace Hopper ")})
 		if err != nil || named.User.DisplayName != "Grace Hopper" {
 			t.Error(named, err)
 		}
@@ -53,27 +53,31 @@ func TestSignUpRefuses(t *testing.T) {
 		b.signUp(t, "taken")
 		before, hashes := b.head(t), b.hashes.Load()
 		for _, name := range []string{"", "ab", strings.Repeat("a", 33), "_ab", ".ab", "-ab", "a b", " abc", "abc ", "ab\x00c", "abcö", "\u212Aelvin", "a@b.c", "ab\xff"} {
-			_, err := b.SignUp(t.Context(), laptop, name, password, nil)
+			_, err := b.SignUp(t.Context(), laptop, user.NewAccount{Username: name, Password: password})
 			wantCode(t, err, chat.CodeBadInput, "input", "username")
 		}
 		for _, p := range []string{"", "sevench", "éééé", strings.Repeat("x", 257)} {
-			_, err := b.SignUp(t.Context(), laptop, "new", p, nil)
+			_, err := b.SignUp(t.Context(), laptop, user.NewAccount{Username: "new", Password: p})
 			wantCode(t, err, chat.CodeBadInput, "input", "password")
 		}
 		for _, shown := range []string{"", "  ", strings.Repeat("x", 65), "a\x00b", "a\nb", "a\xffb"} {
-			_, err := b.SignUp(t.Context(), laptop, "new", password, &shown)
+			_, err := b.SignUp(t.Context(), laptop, user.NewAccount{Username: "new", Password: password, DisplayName: &shown})
 			wantCode(t, err, chat.CodeBadInput, "input", "displayName")
+		}
+		for _, email := range notAddresses {
+			_, err := b.SignUp(t.Context(), laptop, user.NewAccount{Username: "new", Password: password, Email: &email})
+			wantCode(t, err, chat.CodeBadInput, "input", "email")
 		}
 		if n := b.hashes.Load(); n != hashes {
 			t.Errorf("%d passwords were hashed for input that is refused", n-hashes)
 		}
-		_, err := b.SignUp(t.Context(), laptop, "TAKEN", password, nil)
+		_, err := b.SignUp(t.Context(), laptop, user.NewAccount{Username: "TAKEN", Password: password})
 		wantCode(t, err, chat.CodeConflict)
 		if b.head(t) != before {
 			t.Error("something happened")
 		}
 		for _, ok := range []struct{ name, password string }{{"3rd", "éééééééé"}, {strings.Repeat("z", 32), strings.Repeat("\x00ü", 128)}} {
-			if _, err := b.SignUp(t.Context(), laptop, ok.name, ok.password, ptr(strings.Repeat("ü", 64))); err != nil {
+			if _, err := b.SignUp(t.Context(), laptop, user.NewAccount{Username: ok.name, Password: ok.password, DisplayName: ptr(strings.Repeat("ü", 64))}); err != nil {
 				t.Error(err)
 			}
 			if _, err := b.SignIn(t.Context(), laptop, ok.name, ok.password); err != nil {
@@ -88,7 +92,9 @@ func TestSignUpsOfOneName(t *testing.T) {
 		var wg sync.WaitGroup
 		errs := make([]error, 20)
 		for i := range errs {
-			wg.Go(func() { _, errs[i] = b.SignUp(t.Context(), laptop, "ada", password, nil) })
+			wg.Go(func() {
+				_, errs[i] = b.SignUp(t.Context(), laptop, user.NewAccount{Username: "ada", Password: password})
+			})
 		}
 		wg.Wait()
 		made := 0
@@ -246,13 +252,13 @@ func TestSignInsPerAddr(t *testing.T) {
 			_, err := b.SignIn(t.Context(), token.Client{Addr: addr}, fmt.Sprint("nobody", i), password)
 			return err
 		}
-		if _, err := b.SignUp(t.Context(), token.Client{Addr: "2001:db8::1"}, "ada", password, nil); err != nil {
+		if _, err := b.SignUp(t.Context(), token.Client{Addr: "2001:db8::1"}, user.NewAccount{Username: "ada", Password: password}); err != nil {
 			t.Fatal(err)
 		}
 		wantCode(t, from("2001:db8::2", 1), chat.CodeUnauthenticated)
 		wantCode(t, from("2001:db8::ffff:1", 2), chat.CodeUnauthenticated)
 		wantCode(t, from("2001:db8::3", 3), chat.CodeRateLimited)
-		_, err := b.SignUp(t.Context(), token.Client{Addr: "2001:db8::4"}, "grace", password, nil)
+		_, err := b.SignUp(t.Context(), token.Client{Addr: "2001:db8::4"}, user.NewAccount{Username: "grace", Password: password})
 		wantCode(t, err, chat.CodeRateLimited)
 		wantCode(t, from("2001:db8:0:1::1", 4), chat.CodeUnauthenticated)
 		for i := range 3 {
