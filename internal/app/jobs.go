@@ -15,7 +15,7 @@ import (
 
 // openWorker says what is done with which jobs: the whole of it is on this page. (What leads to them is on that of listen.)
 func (a *App) openWorker(c config.Config, mailings *mailing.Service) []prometheus.Collector {
-	a.worker = worker.New(a.jobs, worker.Config{Log: a.log, Concurrency: map[string]int{
+	a.worker = worker.New(a.store, a.jobs, worker.Config{Log: a.log, Concurrency: map[string]int{
 		job.Mail: c.MailWorkers, job.Notify: c.NotifyWorkers, job.Webhooks: c.WebhookWorkers, job.Maintenance: c.MaintenanceWorkers,
 	}})
 	worker.Handle(a.worker, 0, mailings.SendToken)
@@ -26,11 +26,11 @@ func (a *App) openWorker(c config.Config, mailings *mailing.Service) []prometheu
 	if backups == "" {
 		backups = filepath.Join(c.DataDir, "backups")
 	}
-	maintenance := a.worker.Maintain(a.store, worker.MaintenanceConfig{
+	maintenance := a.worker.Maintain(worker.MaintenanceConfig{
 		Retention: c.Retention, AccessTTL: c.AccessTTL, CheckEvery: c.CheckEvery,
 		BackupEvery: c.BackupEvery, BackupDir: backups, BackupKeep: c.BackupKeep,
 	})
-	return append(a.worker.Metrics(a.store), maintenance...)
+	return append(a.worker.Metrics(), maintenance...)
 }
 
 // queuesPath is where administrators see the queues.

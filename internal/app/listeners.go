@@ -9,7 +9,7 @@ import (
 // listen says which event leads to what: the whole of it is on this page. What is On an event happens in its transaction;
 // what is done Later is a job (openWorker says what that does), which is there if and only if the event is.
 func (a *App) listen(friends *friend.Service, conversations *conversation.Service, mailings *mailing.Service) error {
-	l := a.worker.Listen(a.store)
+	l := a.worker.Listen()
 	l.On("FRIEND_REQUEST_ACCEPTED", friends.OnAccepted)       // → FRIENDSHIP_MADE
 	l.On("FRIENDSHIP_MADE", conversations.OnFriendshipMade)   // → CONVERSATION_CREATED, or _UPDATED: it may speak again
 	l.On("FRIENDSHIP_ENDED", conversations.OnFriendshipEnded) // → CONVERSATION_UPDATED: it is silent

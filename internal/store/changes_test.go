@@ -200,6 +200,8 @@ func TestChangesGoByAnIndex(t *testing.T) {
 				_, err := s.Follow(ctx, []chat.EventType{chat.MessageAdded}, 100, func(*store.Tx, []*chat.Event) error { return nil })
 				return err
 			})
+			look("KeepJobs", "", func() error { return s.KeepJobs(ctx, []int64{1, 2}) })
+			look("RescueJobs", "", func() error { _, err := s.RescueJobs(ctx, time.Minute, 10, "gone"); return err })
 			look("TrimLimits", "", func() error { _, err := s.TrimLimits(ctx, 100); return err })
 		}
 	})

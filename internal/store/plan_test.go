@@ -175,7 +175,7 @@ func readings() map[string]reading {
 }
 
 // writing are the methods that take a context and do not read, or not for a user.
-var writing = []string{"Backup", "Check", "Commit", "Follow", "JobStats", "Migrate", "Migrations", "NewEpoch", "Ping", "SetLastSeen", "TakeLimit", "Trim", "TrimLimits", "TrimMailTokens", "TrimSessions", "Write"}
+var writing = []string{"Backup", "Check", "Commit", "Follow", "JobStats", "KeepJobs", "Migrate", "Migrations", "NewEpoch", "Ping", "RescueJobs", "SetLastSeen", "TakeLimit", "Trim", "TrimLimits", "TrimMailTokens", "TrimSessions", "Write"}
 
 func TestReadingsAreAllThere(t *testing.T) {
 	t.Parallel()

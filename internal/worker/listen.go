@@ -17,15 +17,11 @@ import (
 // FRIEND_REQUEST_*. All of them are registered before the first change, and before Start.
 type Listeners struct {
 	worker *Worker
-	store  *store.Store
 	errs   []error
 }
 
 // Listen begins to register listeners.
-func (w *Worker) Listen(s *store.Store) *Listeners {
-	w.store = s
-	return &Listeners{worker: w, store: s}
-}
+func (w *Worker) Listen() *Listeners { return &Listeners{worker: w} }
 
 // On has a listener run in the transaction of the event: if it fails, the change does not happen.
 func (l *Listeners) On(pattern string, listener store.Listener) {
@@ -34,7 +30,7 @@ func (l *Listeners) On(pattern string, listener store.Listener) {
 			l.errs = append(l.errs, fmt.Errorf("listener of %s: %s is committed by batches, in which nothing else runs; use Later", pattern, t))
 			continue
 		}
-		l.store.On(t, listener)
+		l.worker.store.On(t, listener)
 	}
 }
 
@@ -53,7 +49,7 @@ func (l *Listeners) Later(pattern string, derive func(*chat.Event) job.Args) {
 			}})
 			continue
 		}
-		l.store.On(t, func(ctx context.Context, tx *store.Tx, e *chat.Event) error {
+		l.worker.store.On(t, func(ctx context.Context, tx *store.Tx, e *chat.Event) error {
 			return l.worker.insert(ctx, tx, derive(e))
 		})
 	}

@@ -28,14 +28,14 @@ func TestPatterns(t *testing.T) {
 		"[":                `listener of "[": there is no such event`,
 	} {
 		w, _ := mustMake(t, s, &output{})
-		l := w.Listen(s)
+		l := w.Listen()
 		l.Later(pattern, none)
 		if err := l.Err(); err == nil && want != "" || err != nil && err.Error() != want {
 			t.Errorf("%s: %v, want %q", pattern, err, want)
 		}
 	}
 	w, _ := mustMake(t, s, &output{})
-	l := w.Listen(s)
+	l := w.Listen()
 	l.On("*", func(context.Context, *store.Tx, *chat.Event) error { return nil })
 	if l.Err() == nil {
 		t.Error("a listener that would never be called was accepted")
@@ -49,7 +49,7 @@ func TestLater(t *testing.T) {
 		w, _ := mustMake(t, s, &output{})
 		done := make(chan string, 100)
 		worker.Handle(w, 0, func(_ context.Context, j *job.Job[task]) error { done <- j.Args.Name; return nil })
-		l := w.Listen(s)
+		l := w.Listen()
 		l.Later("FRIEND_REQUEST_*", func(e *chat.Event) job.Args {
 			if e.Topic.ID == e.Actor {
 				return nil // has done it
@@ -101,7 +101,7 @@ func TestFollowIsOnceAcrossNodes(t *testing.T) {
 				done[j.Args.Name]++
 				return nil
 			})
-			l := w.Listen(s)
+			l := w.Listen()
 			l.Later("MESSAGE_ADDED", func(e *chat.Event) job.Args { return task{fmt.Sprint(e.Position)} })
 			if err := l.Err(); err != nil {
 				t.Fatal(err)
@@ -198,7 +198,7 @@ func TestSpan(t *testing.T) {
 				singles[j.Args.Name]++
 				return nil
 			})
-			l := w.Listen(s)
+			l := w.Listen()
 			l.Span("MESSAGE_*", func(from, through chat.Position) job.Args { return stretch{from, through} })
 			l.Span("RECEIPT_UPDATED", func(from, through chat.Position) job.Args { return nil })
 			l.Later("MESSAGE_ADDED", func(e *chat.Event) job.Args { return task{fmt.Sprint(e.Position)} })

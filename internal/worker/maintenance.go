@@ -53,9 +53,8 @@ func (backupArgs) Kind() string            { return "backup" }
 func (backupArgs) InsertOpts() job.Options { return job.Options{Queue: job.Maintenance} }
 
 // Maintain has the database looked after, and returns what shows it. What is past its time is deleted every minute.
-func (w *Worker) Maintain(s *store.Store, c MaintenanceConfig) []prometheus.Collector {
-	w.store = s
-	m := &maintenance{MaintenanceConfig: c, store: s, log: w.Log, catchUp: w.catchUp,
+func (w *Worker) Maintain(c MaintenanceConfig) []prometheus.Collector {
+	m := &maintenance{MaintenanceConfig: c, store: w.store, log: w.Log, catchUp: w.catchUp,
 		violated: prometheus.NewGauge(prometheus.GaugeOpts{Name: "parley_check_failed", Help: "1 while the last check on this node has found the log or a counter to be wrong."})}
 	Handle(w, 0, func(ctx context.Context, _ *job.Job[trimArgs]) error { return m.trim(ctx) })
 	w.Every(trimEvery, trimArgs{})
@@ -64,7 +63,7 @@ func (w *Worker) Maintain(s *store.Store, c MaintenanceConfig) []prometheus.Coll
 		w.Every(c.CheckEvery, checkArgs{})
 	}
 	Handle(w, longest, func(ctx context.Context, j *job.Job[backupArgs]) error { return m.backup(ctx, j.CreatedAt) })
-	if c.BackupEvery > 0 && s.File() != "" {
+	if c.BackupEvery > 0 && w.store.File() != "" {
 		w.Every(c.BackupEvery, backupArgs{})
 	}
 	return []prometheus.Collector{m.violated}

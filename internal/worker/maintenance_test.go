@@ -60,7 +60,7 @@ func TestBackups(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "backups")
 	log := &output{}
 	w, _ := mustMake(t, s, log)
-	w.Maintain(s, worker.MaintenanceConfig{Retention: time.Hour, AccessTTL: time.Minute, BackupEvery: time.Second, BackupDir: dir, BackupKeep: 2})
+	w.Maintain(worker.MaintenanceConfig{Retention: time.Hour, AccessTTL: time.Minute, BackupEvery: time.Second, BackupDir: dir, BackupKeep: 2})
 	mustRun(t, w)
 	seen := map[string]bool{}
 	eventually(t, func() error {
@@ -102,7 +102,7 @@ func TestCheck(t *testing.T) {
 	testkit.Stores(t, func(t *testing.T, s *store.Store) {
 		log, r := &output{}, prometheus.NewRegistry()
 		w, _ := mustMake(t, s, log)
-		r.MustRegister(w.Maintain(s, worker.MaintenanceConfig{Retention: time.Hour, AccessTTL: time.Minute, CheckEvery: time.Second})...)
+		r.MustRegister(w.Maintain(worker.MaintenanceConfig{Retention: time.Hour, AccessTTL: time.Minute, CheckEvery: time.Second})...)
 		mustRun(t, w)
 		if n := metric(t, r, "parley_check_failed"); n != 0 {
 			t.Error(n)
@@ -136,7 +136,7 @@ func TestTrim(t *testing.T) {
 			t.Fatal(err)
 		}
 		w, _ := mustMake(t, s, &output{})
-		w.Maintain(s, worker.MaintenanceConfig{Retention: time.Microsecond, AccessTTL: time.Minute})
+		w.Maintain(worker.MaintenanceConfig{Retention: time.Microsecond, AccessTTL: time.Minute})
 		mustRun(t, w)
 		eventually(t, func() error {
 			h, err := s.Head(t.Context())
@@ -156,7 +156,7 @@ func TestMetrics(t *testing.T) {
 		mustInsert(t, s, c, "overdue", &job.Options{ScheduledAt: time.Now().Add(-time.Hour)})
 		mustInsert(t, s, c, "later", &job.Options{ScheduledAt: time.Now().Add(time.Hour)})
 		r := prometheus.NewRegistry()
-		r.MustRegister(w.Metrics(s)...)
+		r.MustRegister(w.Metrics()...)
 		for _, m := range []struct {
 			queue, state string
 			n            float64
@@ -176,9 +176,9 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%v: each scrape looks into the database", n)
 		}
 		s.Close() // the other metrics stay
-		w2, _ := mustMake(t, testkit.MustOpenStore(t, testkit.SQLiteURL(t)), &output{})
+		w2, _ := mustMake(t, s, &output{})
 		r2 := prometheus.NewRegistry()
-		r2.MustRegister(w2.Metrics(s)...)
+		r2.MustRegister(w2.Metrics()...)
 		if _, err := r2.Gather(); err != nil {
 			t.Error(err)
 		}

@@ -15,12 +15,12 @@ import (
 const statsFor = 5 * time.Second
 
 // Metrics shows what the queues hold, on all nodes together, and what failed on this one.
-func (w *Worker) Metrics(s *store.Store) []prometheus.Collector {
+func (w *Worker) Metrics() []prometheus.Collector {
 	labels := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	return []prometheus.Collector{w.failures, &queueMetrics{
-		stats: s.JobStats, now: time.Now,
+		stats: w.store.JobStats, now: time.Now,
 		jobs: labels("parley_jobs", "Jobs by queue and state, on all nodes together: waiting, scheduled (for later), running, retrying (failed, and for later), failed (given up).",
 			"queue", "state"),
 		oldest: labels("parley_jobs_oldest_seconds", "How long the oldest job that is due has been waiting.", "queue"),

@@ -1,8 +1,11 @@
 // Package worker runs the jobs that package job inserts: on every node, so many of each queue at once.
 //
 // Whoever has work registers it with Handle, and with Every when it is due again and again, before Start. River's client
-// owns all goroutines. Of all nodes one is its leader, elected anew within 20 s, which inserts what is due and rescues the
-// jobs of nodes that are gone: those that have been running for longer than RescueAfter, looked for every 30 s.
+// owns all goroutines but two. Of all nodes one is its leader, elected anew within 20 s, which inserts what is due.
+//
+// A job that was begun is kept by its node: every ten seconds it says in the database that it is still at it. What was not kept
+// for half a minute is of a node that is gone, or cut off from the database, and is run again by any other, however long
+// it may take. (River would go by the time since the attempt began, which would have to be longer than any job may take.)
 //
 // Drain lets the jobs that run finish. Stop cancels their contexts; a job that returns because of that is run by another
 // node at once, and it does not count as an attempt.
@@ -12,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,8 +34,7 @@ type Config struct {
 	Concurrency map[string]int
 	// Timeout is how long an attempt may take unless its handler says otherwise; 0 means a minute.
 	Timeout time.Duration
-	// RescueAfter is how long after its start a job of a node that is gone is run elsewhere; 0 means half a minute after
-	// Timeout. Jobs with a longer timeout of their own wait for that.
+	// RescueAfter is for how long a node may be silent before its jobs are run elsewhere; 0 means half a minute.
 	RescueAfter time.Duration
 	Log         *slog.Logger
 }
@@ -39,30 +42,31 @@ type Config struct {
 // Worker runs jobs.
 type Worker struct {
 	Config
+	store    *store.Store
 	jobs     *job.Client
 	handlers *river.Workers
 	periodic []*river.PeriodicJob
 	failures *prometheus.CounterVec
 
-	store     *store.Store // of Listen
 	followers []follower
 	followed  []chat.EventType // by any of them, each once
 	grown     chan struct{}    // never closed
 
-	mu           sync.Mutex // guards what follows
-	runner       job.Runner // nil while it does not run
-	endFollowing func()
+	mu      sync.Mutex // guards what follows
+	runner  job.Runner // nil while it does not run
+	stop    func()     // ends the goroutines that are not River's
+	running map[int64]bool
 }
 
 // New makes a worker that has nothing to do yet.
-func New(jobs *job.Client, c Config) *Worker {
+func New(s *store.Store, jobs *job.Client, c Config) *Worker {
 	if c.Timeout == 0 {
 		c.Timeout = time.Minute
 	}
 	if c.RescueAfter == 0 {
-		c.RescueAfter = c.Timeout + 30*time.Second
+		c.RescueAfter = 30 * time.Second
 	}
-	return &Worker{Config: c, jobs: jobs, handlers: river.NewWorkers(), grown: make(chan struct{}, 1), failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+	return &Worker{Config: c, store: s, jobs: jobs, running: map[int64]bool{}, handlers: river.NewWorkers(), grown: make(chan struct{}, 1), failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "parley_job_failures_total", Help: "Attempts of jobs that failed on this node.",
 	}, []string{"kind"})}
 }
@@ -70,17 +74,23 @@ func New(jobs *job.Client, c Config) *Worker {
 // Handle says what jobs with these arguments do, and how long an attempt may take (0: Config.Timeout). An error is logged,
 // and the job is tried again; job.Cancel gives it up, job.Snooze puts it off.
 func Handle[T job.Args](w *Worker, timeout time.Duration, do func(context.Context, *job.Job[T]) error) {
-	river.AddWorker(w.handlers, handler[T]{timeout: timeout, do: do})
+	river.AddWorker(w.handlers, handler[T]{worker: w, timeout: timeout, do: do})
 }
 
 type handler[T job.Args] struct {
 	river.WorkerDefaults[T]
+	worker  *Worker
 	timeout time.Duration
 	do      func(context.Context, *job.Job[T]) error
 }
 
-func (h handler[T]) Work(ctx context.Context, j *job.Job[T]) error { return h.do(ctx, j) }
-func (h handler[T]) Timeout(*job.Job[T]) time.Duration             { return h.timeout }
+func (h handler[T]) Work(ctx context.Context, j *job.Job[T]) error {
+	h.worker.begin(j.ID)
+	defer h.worker.end(j.ID)
+	return h.do(ctx, j)
+}
+
+func (h handler[T]) Timeout(*job.Job[T]) time.Duration { return h.timeout }
 
 // Every has a job inserted once in each period, whatever the number of nodes and however often they start: a period begins
 // at a multiple of its length since year 1 (a day's at midnight UTC), and one that began while no node ran is made up for,
@@ -109,6 +119,9 @@ func attemptsWithin(period time.Duration) int {
 	return n
 }
 
+// never is when River finds a job to be stuck: it would discard what this version does not know. See keep.
+const never = 1000 * time.Hour
+
 // Start begins to run jobs.
 func (w *Worker) Start() error {
 	queues := map[string]river.QueueConfig{}
@@ -117,7 +130,7 @@ func (w *Worker) Start() error {
 	}
 	r, err := w.jobs.Runner(&river.Config{
 		Queues: queues, Workers: w.handlers, PeriodicJobs: w.periodic,
-		JobTimeout: w.Timeout, RescueStuckJobsAfter: w.RescueAfter,
+		JobTimeout: w.Timeout, RescueStuckJobsAfter: never,
 		ErrorHandler: failures{w}, Logger: slog.New(onlyWarnings{w.Log.Handler()}),
 	})
 	if err != nil {
@@ -128,13 +141,13 @@ func (w *Worker) Start() error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.runner, w.endFollowing = r, func() {}
+	ctx, cancel := context.WithCancel(context.Background())
+	var own sync.WaitGroup
+	own.Go(func() { w.keep(ctx) })
 	if len(w.followed) > 0 {
-		ctx, cancel := context.WithCancel(context.Background())
-		var following sync.WaitGroup
-		following.Go(func() { w.follow(ctx) })
-		w.endFollowing = func() { cancel(); following.Wait() }
+		own.Go(func() { w.follow(ctx) })
 	}
+	w.runner, w.stop = r, func() { cancel(); own.Wait() }
 	return nil
 }
 
@@ -158,7 +171,7 @@ const stopTimeout = 5 * time.Second
 // Stop cancels the jobs that run. It may be called twice, and without Start.
 func (w *Worker) Stop() {
 	w.mu.Lock()
-	r, end := w.runner, w.endFollowing
+	r, end := w.runner, w.stop
 	w.runner = nil
 	w.mu.Unlock()
 	if r == nil {
@@ -183,6 +196,11 @@ func (f failures) failed(ctx context.Context, message string, j *rivertype.JobRo
 
 // HandleError is called by River.
 func (f failures) HandleError(ctx context.Context, j *rivertype.JobRow, err error) *river.ErrorHandlerResult {
+	if unknown := (*rivertype.UnknownJobKindError)(nil); errors.As(err, &unknown) {
+		j.MaxAttempts = j.Attempt + 1 // River looks at it next: this was not the last
+		f.Log.WarnContext(ctx, "a job is of a kind that this version does not know; it is left to one that does", "kind", j.Kind, "id", j.ID, "queue", j.Queue)
+		return nil
+	}
 	return f.failed(ctx, "a job failed", j, "error", err)
 }
 
@@ -191,8 +209,8 @@ func (f failures) HandlePanic(ctx context.Context, j *rivertype.JobRow, v any, t
 	return f.failed(ctx, "a job panicked", j, "error", v, "stack", trace)
 }
 
-// onlyWarnings leaves out what River tells of every start, of every failure, which is logged here, and of what it was doing
-// when it was stopped.
+// onlyWarnings leaves out what River tells of every start, of every failure and every unknown kind, which are logged here, and
+// of what it was doing when it was stopped.
 type onlyWarnings struct{ slog.Handler }
 
 func (h onlyWarnings) Enabled(ctx context.Context, l slog.Level) bool {
@@ -200,12 +218,12 @@ func (h onlyWarnings) Enabled(ctx context.Context, l slog.Level) bool {
 }
 
 func (h onlyWarnings) Handle(ctx context.Context, r slog.Record) error {
-	stopped := false
+	skip := strings.HasSuffix(r.Message, ": Unhandled job kind")
 	r.Attrs(func(a slog.Attr) bool {
-		stopped = a.Value.String() == context.Canceled.Error()
-		return !stopped
+		skip = skip || a.Value.String() == context.Canceled.Error()
+		return !skip
 	})
-	if stopped {
+	if skip {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)
