@@ -11,6 +11,7 @@ import (
 	"github.com/parley-chat/parley/internal/message"
 	"github.com/parley-chat/parley/internal/notification"
 	"github.com/parley-chat/parley/internal/presence"
+	"github.com/parley-chat/parley/internal/pushing"
 	"github.com/parley-chat/parley/internal/user"
 )
 
@@ -24,6 +25,7 @@ type Resolver struct {
 	Messages      *message.Service
 	Presences     *presence.Service
 	Notifications *notification.Service
+	Pushes        *pushing.Service
 	Feed          *feed.Service
 	Epoch         chat.Epoch           // of this log's cursors
 	Applied       func() chat.Position // what this node has applied of the log

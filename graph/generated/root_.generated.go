@@ -370,7 +370,9 @@ type ComplexityRoot struct {
 		SignIn                        func(childComplexity int, input model.SignInInput) int
 		SignOut                       func(childComplexity int) int
 		SignUp                        func(childComplexity int, input model.SignUpInput) int
+		SubscribeToPush               func(childComplexity int, input model.SubscribeToPushInput) int
 		UnblockUser                   func(childComplexity int, input model.UnblockUserInput) int
+		UnsubscribeFromPush           func(childComplexity int, input model.UnsubscribeFromPushInput) int
 		UpdateGroup                   func(childComplexity int, input model.UpdateGroupInput) int
 		UpdateNotificationPreferences func(childComplexity int, input model.UpdateNotificationPreferencesInput) int
 		UpdateProfile                 func(childComplexity int, input model.UpdateProfileInput) int
@@ -434,6 +436,7 @@ type ComplexityRoot struct {
 		Friends                 func(childComplexity int, first *int, after *string, last *int, before *string) int
 		Me                      func(childComplexity int) int
 		NotificationPreferences func(childComplexity int) int
+		PushPublicKey           func(childComplexity int) int
 		Sessions                func(childComplexity int, first *int, after *string, last *int, before *string) int
 		User                    func(childComplexity int, id chat.ID) int
 		Users                   func(childComplexity int, search string, first *int, after *string, last *int, before *string) int
@@ -576,6 +579,10 @@ type ComplexityRoot struct {
 		Cursor func(childComplexity int) int
 	}
 
+	SubscribeToPushPayload struct {
+		Cursor func(childComplexity int) int
+	}
+
 	Subscription struct {
 		ConversationUpdated  func(childComplexity int, conversationID chat.ID, after *chat.Cursor) int
 		Events               func(childComplexity int, after *chat.Cursor, types []chat.EventType) int
@@ -593,6 +600,10 @@ type ComplexityRoot struct {
 	UnblockUserPayload struct {
 		Cursor func(childComplexity int) int
 		User   func(childComplexity int) int
+	}
+
+	UnsubscribeFromPushPayload struct {
+		Cursor func(childComplexity int) int
 	}
 
 	UpdateGroupPayload struct {
@@ -2019,6 +2030,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SignUp(childComplexity, args["input"].(model.SignUpInput)), true
+	case "Mutation.subscribeToPush":
+		if e.ComplexityRoot.Mutation.SubscribeToPush == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_subscribeToPush_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SubscribeToPush(childComplexity, args["input"].(model.SubscribeToPushInput)), true
 	case "Mutation.unblockUser":
 		if e.ComplexityRoot.Mutation.UnblockUser == nil {
 			break
@@ -2030,6 +2052,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UnblockUser(childComplexity, args["input"].(model.UnblockUserInput)), true
+	case "Mutation.unsubscribeFromPush":
+		if e.ComplexityRoot.Mutation.UnsubscribeFromPush == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_unsubscribeFromPush_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UnsubscribeFromPush(childComplexity, args["input"].(model.UnsubscribeFromPushInput)), true
 	case "Mutation.updateGroup":
 		if e.ComplexityRoot.Mutation.UpdateGroup == nil {
 			break
@@ -2318,6 +2351,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.NotificationPreferences(childComplexity), true
+	case "Query.pushPublicKey":
+		if e.ComplexityRoot.Query.PushPublicKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.PushPublicKey(childComplexity), true
 	case "Query.sessions":
 		if e.ComplexityRoot.Query.Sessions == nil {
 			break
@@ -2766,6 +2805,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SignOutPayload.Cursor(childComplexity), true
 
+	case "SubscribeToPushPayload.cursor":
+		if e.ComplexityRoot.SubscribeToPushPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubscribeToPushPayload.Cursor(childComplexity), true
+
 	case "Subscription.conversationUpdated":
 		if e.ComplexityRoot.Subscription.ConversationUpdated == nil {
 			break
@@ -2858,6 +2904,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.UnblockUserPayload.User(childComplexity), true
+
+	case "UnsubscribeFromPushPayload.cursor":
+		if e.ComplexityRoot.UnsubscribeFromPushPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnsubscribeFromPushPayload.Cursor(childComplexity), true
 
 	case "UpdateGroupPayload.conversation":
 		if e.ComplexityRoot.UpdateGroupPayload.Conversation == nil {
@@ -3070,7 +3123,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputSetTypingInput,
 		ec.unmarshalInputSignInInput,
 		ec.unmarshalInputSignUpInput,
+		ec.unmarshalInputSubscribeToPushInput,
 		ec.unmarshalInputUnblockUserInput,
+		ec.unmarshalInputUnsubscribeFromPushInput,
 		ec.unmarshalInputUpdateGroupInput,
 		ec.unmarshalInputUpdateNotificationPreferencesInput,
 		ec.unmarshalInputUpdateProfileInput,
@@ -4717,6 +4772,60 @@ extend type Subscription {
   ): TypingChanged!
 }
 `, BuiltIn: false},
+	{Name: "../../schema/push.graphqls", Input: `extend type Query {
+  """
+  The key that browsers subscribe with: ` + "`" + `applicationServerKey` + "`" + ` of ` + "`" + `PushManager.subscribe` + "`" + `. When it changes, all
+  subscriptions are void.
+  """
+  pushPublicKey: String!
+}
+
+extend type Mutation {
+  """
+  Has a browser get pushes (Web Push) for the viewer, for as long as the session lasts: what it is told is sealed for it
+  alone. Call it whenever the app starts; again with the same endpoint it renews what is there. A browser that another
+  user had subscribed is the viewer's from now on. Of more than 10 browsers of a user the oldest is forgotten.
+  ` + "`" + `BAD_USER_INPUT` + "`" + ` for an endpoint that this server may not reach, and for keys that are none.
+  """
+  subscribeToPush(
+    "Which browser."
+    input: SubscribeToPushInput!
+  ): SubscribeToPushPayload!
+  "Has a browser get no more pushes. An endpoint that is not the viewer's changes nothing, and is not told from others."
+  unsubscribeFromPush(
+    "Which browser."
+    input: UnsubscribeFromPushInput!
+  ): UnsubscribeFromPushPayload!
+}
+
+"A browser, as ` + "`" + `PushSubscription.toJSON()` + "`" + ` describes it."
+input SubscribeToPushInput {
+  "Its ` + "`" + `endpoint` + "`" + `: an https address of at most 2,048 characters."
+  endpoint: String!
+  "Its ` + "`" + `keys.p256dh` + "`" + `."
+  p256dh: String!
+  "Its ` + "`" + `keys.auth` + "`" + `."
+  auth: String!
+}
+
+"A browser, as it was subscribed."
+input UnsubscribeFromPushInput {
+  "The ` + "`" + `endpoint` + "`" + ` that was given to ` + "`" + `subscribeToPush` + "`" + `."
+  endpoint: String!
+}
+
+"The browser gets pushes."
+type SubscribeToPushPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+}
+
+"The browser gets none."
+type UnsubscribeFromPushPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+}
+`, BuiltIn: false},
 	{Name: "../../schema/user.graphqls", Input: `"A person with an account. Every signed-in viewer may see every user."
 type User {
   "Sorts by when the account was made; begins with ` + "`" + `usr_` + "`" + `."
@@ -5605,6 +5714,14 @@ func (ec *executionContext) childFields_SignOutPayload(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type SignOutPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SubscribeToPushPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_SubscribeToPushPayload_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubscribeToPushPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_TypingChanged(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "conversationId":
@@ -5623,6 +5740,14 @@ func (ec *executionContext) childFields_UnblockUserPayload(ctx context.Context, 
 		return ec.fieldContext_UnblockUserPayload_user(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UnblockUserPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_UnsubscribeFromPushPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_UnsubscribeFromPushPayload_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UnsubscribeFromPushPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_UpdateGroupPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

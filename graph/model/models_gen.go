@@ -929,6 +929,22 @@ type SignUpInput struct {
 	Cookie bool `json:"cookie"`
 }
 
+// A browser, as `PushSubscription.toJSON()` describes it.
+type SubscribeToPushInput struct {
+	// Its `endpoint`: an https address of at most 2,048 characters.
+	Endpoint string `json:"endpoint"`
+	// Its `keys.p256dh`.
+	P256dh string `json:"p256dh"`
+	// Its `keys.auth`.
+	Auth string `json:"auth"`
+}
+
+// The browser gets pushes.
+type SubscribeToPushPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+}
+
 // Everything that can be listened to, over WebSocket (graphql-transport-ws, graphql-ws) or Server-Sent Events.
 type Subscription struct {
 }
@@ -945,6 +961,18 @@ type UnblockUserPayload struct {
 	Cursor chat.Cursor `json:"cursor"`
 	// The user.
 	User *chat.User `json:"user"`
+}
+
+// A browser, as it was subscribed.
+type UnsubscribeFromPushInput struct {
+	// The `endpoint` that was given to `subscribeToPush`.
+	Endpoint string `json:"endpoint"`
+}
+
+// The browser gets none.
+type UnsubscribeFromPushPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
 }
 
 // A change to a group.

@@ -128,22 +128,26 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	if err != nil {
 		return nil, err
 	}
-	metrics.Register(a.openWorker(c, mailings)...)
+	notifications := notification.New(a.store)
+	pushes, err := a.openPush(c, key, notifications)
+	if err != nil {
+		return nil, err
+	}
+	metrics.Register(a.openWorker(c, mailings, pushes)...)
 	revoked := token.NewRevoked(c.AccessTTL, time.Now)
 	users := user.New(a.store, tokens, revoked, user.Config{
 		RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr, MailsPerHour: c.MailsPerHour, Send: mailings.Insert,
 	})
 	friends := friend.New(a.store, friend.Config{})
 	conversations := conversation.New(a.store, conversation.Config{})
-	notifications := notification.New(a.store)
 	feeds := feed.New(a.store)
 	sends := limit.NewSends(limit.Config{N: c.SendsPerSecond, Per: time.Second})
 	a.messages = message.New(a.store, message.Config{MaxBody: c.MaxMessageChars, Limit: sends})
-	if err = a.listen(friends, conversations, mailings); err != nil {
+	if err = a.listen(friends, conversations, mailings, pushes); err != nil {
 		return nil, err
 	}
 
-	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Notifications: notifications, Feed: feeds,
+	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Notifications: notifications, Pushes: pushes, Feed: feeds,
 		Applied: func() chat.Position { return a.events.Applied() }}
 	es := generated.NewExecutableSchema(generated.Config{Resolvers: r})
 	a.events = eventlog.New(eventlog.Config{Source: a.store, Fill: feeds.Fill, Poll: c.LogPoll, Log: log, Apply: func(events []*chat.Event) {

@@ -3,6 +3,7 @@ package app
 import (
 	"net/http"
 	"path/filepath"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"riverqueue.com/riverui"
@@ -10,11 +11,12 @@ import (
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/mailing"
+	"github.com/parley-chat/parley/internal/pushing"
 	"github.com/parley-chat/parley/internal/worker"
 )
 
 // openWorker says what is done with which jobs: the whole of it is on this page. (What leads to them is on that of listen.)
-func (a *App) openWorker(c config.Config, mailings *mailing.Service) []prometheus.Collector {
+func (a *App) openWorker(c config.Config, mailings *mailing.Service, pushes *pushing.Service) []prometheus.Collector {
 	a.worker = worker.New(a.store, a.jobs, worker.Config{Log: a.log, Concurrency: map[string]int{
 		job.Mail: c.MailWorkers, job.Notify: c.NotifyWorkers, job.Webhooks: c.WebhookWorkers, job.Maintenance: c.MaintenanceWorkers,
 	}})
@@ -30,7 +32,9 @@ func (a *App) openWorker(c config.Config, mailings *mailing.Service) []prometheu
 		Retention: c.Retention, AccessTTL: c.AccessTTL, CheckEvery: c.CheckEvery,
 		BackupEvery: c.BackupEvery, BackupDir: backups, BackupKeep: c.BackupKeep,
 	})
-	return append(a.worker.Metrics(), maintenance...)
+	worker.Handle(a.worker, 0, pushes.Spread)
+	worker.Handle(a.worker, 0, pushes.Deliver)
+	return slices.Concat(a.worker.Metrics(), maintenance, pushes.Metrics())
 }
 
 // queuesPath is where administrators see the queues.

@@ -180,6 +180,11 @@ var values = map[string]any{
 	"messageAdded.conversationId":                          theGroup,
 	"conversationUpdated.conversationId":                   theGroup,
 	"typingChanged.conversationId":                         theGroup,
+
+	"subscribeToPush.input.endpoint":     pushEndpoint,
+	"subscribeToPush.input.p256dh":       pushP256DH,
+	"subscribeToPush.input.auth":         pushAuth,
+	"unsubscribeFromPush.input.endpoint": pushEndpoint,
 }
 
 // stage is a server with the personas and what they look at.

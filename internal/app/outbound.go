@@ -1,6 +1,10 @@
 package app
 
 import (
+	"crypto/x509"
+	"fmt"
+	"os"
+
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/outbound"
 )
@@ -21,6 +25,15 @@ func (a *App) openOutbound(c config.Config) (err error) {
 			return err
 		}
 		o.Ports = append(o.Ports, port)
+	}
+	if c.OutboundCA != "" {
+		pem, err := os.ReadFile(c.OutboundCA)
+		if err != nil {
+			return fmt.Errorf("PARLEY_OUTBOUND_CA: %w", err)
+		}
+		if o.RootCAs = x509.NewCertPool(); !o.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("PARLEY_OUTBOUND_CA: there is no certificate in %s", c.OutboundCA)
+		}
 	}
 	if a.outbound, err = outbound.New(o); err == nil {
 		a.stop = append(a.stop, a.outbound.Close)

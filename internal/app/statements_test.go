@@ -64,10 +64,10 @@ func (s *statements) fewest(enough int, f func()) []string {
 	return least
 }
 
-func mustCount(t *testing.T, url string) (*app.App, *statements) {
+func mustCount(t *testing.T, url string, settings ...string) (*app.App, *statements) {
 	t.Helper()
 	s := &statements{}
-	a, err := app.Start(context.Background(), testkit.MustConfig(t, url, "--max-complexity", "1000000"), slog.New(s))
+	a, err := app.Start(context.Background(), testkit.MustConfig(t, url, append(settings, "--max-complexity", "1000000")...), slog.New(s))
 	if err != nil {
 		t.Fatal(err)
 	}

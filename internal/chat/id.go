@@ -22,9 +22,11 @@ const (
 	KindConversation
 	KindMessage
 	KindMailToken
+	KindPushSubscription
 )
 
-var prefixes = [...]string{KindUser: "usr", KindSession: "ses", KindFriendRequest: "frq", KindConversation: "cnv", KindMessage: "msg", KindMailToken: "mtk"}
+var prefixes = [...]string{KindUser: "usr", KindSession: "ses", KindFriendRequest: "frq", KindConversation: "cnv", KindMessage: "msg", KindMailToken: "mtk",
+	KindPushSubscription: "psh"}
 
 func (k Kind) String() string { return prefixes[k] }
 

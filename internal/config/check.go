@@ -86,6 +86,11 @@ func (c *Config) check(cmd Command, named map[string]string) (errs []error) {
 	if _, err := mail.ParseAddress(c.MailFrom); err != nil {
 		refuse("PARLEY_MAIL_FROM", quote(c.MailFrom)+" is not an address", "write something like Parley <parley@example.org>")
 	}
+	if c.PushContact != "" {
+		if u, err := url.Parse(c.PushContact); err != nil || (u.Scheme != "https" || u.Host == "") && (u.Scheme != "mailto" || !strings.Contains(u.Opaque, "@")) {
+			refuse("PARLEY_PUSH_CONTACT", quote(c.PushContact)+" is no contact", "write something like mailto:admin@example.org")
+		}
+	}
 	if c.SMTPURL != "" {
 		c.checkMail(cmd, refuse)
 	}

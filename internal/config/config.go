@@ -40,11 +40,15 @@ type Config struct {
 	MailFrom string `env:"PARLEY_MAIL_FROM" flag:"mail-from" default:"Parley <parley@localhost>" help:"sender of mail; mails call this place by its name"`
 	MailDir  string `env:"PARLEY_MAIL_DIR" flag:"mail-dir" help:"folder of the newest mails where there is no SMTP_URL; empty: mail in the data folder"`
 
+	PushKey     string `env:"PARLEY_PUSH_KEY" flag:"push-key" secret:"true" help:"private VAPID key of Web Push, 32 bytes in base64url; empty: it follows from the secret; with another one browsers must subscribe anew"`
+	PushContact string `env:"PARLEY_PUSH_CONTACT" flag:"push-contact" help:"whom push services write to when something goes wrong: mailto:admin@example.org, or an https:// address; empty: the sender of mail"`
+
 	Origins        []string `env:"PARLEY_ORIGINS" flag:"origins" help:"web origins, separated by commas, that may call the API with cookies and open sockets, such as https://app.example.org; the server's own is always allowed, and localhost in development"`
 	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" flag:"trusted-proxies" help:"addresses or networks, separated by commas, of the proxies whose X-Forwarded-For is believed"`
 
 	OutboundAllow []string `env:"PARLEY_OUTBOUND_ALLOW" flag:"outbound-allow" help:"addresses or networks, separated by commas, that may be called although they are not public, such as 10.1.0.0/16: whoever can set up a webhook reaches what listens there"`
 	OutboundPorts []string `env:"PARLEY_OUTBOUND_PORTS" flag:"outbound-ports" help:"ports, separated by commas, that may be called; empty: 80, 443 and 1024 up"`
+	OutboundCA    string   `env:"PARLEY_OUTBOUND_CA" flag:"outbound-ca" help:"PEM file of the authorities that sign the certificates of what is called; empty: the system's"`
 	OutboundHTTP  *bool    `env:"PARLEY_OUTBOUND_HTTP" flag:"outbound-http" help:"call http:// addresses as well; empty: only in development"`
 
 	LogLevel      string `env:"PARLEY_LOG_LEVEL" flag:"log-level" default:"info" help:"debug, info, warn or error"`

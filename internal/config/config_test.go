@@ -172,6 +172,7 @@ func TestRefusals(t *testing.T) {
 		{"TLS that is off and on", "", []string{"SMTP_URL=smtps://h?tls=off"}, []string{"SMTP_URL", "smtps://"}},
 		{"a password without TLS", "", []string{"SMTP_URL=smtp://u:topsecret@h?tls=off"}, []string{"SMTP_URL", "everybody on the way"}},
 		{"mail in production", "--smtp-url=smtp://h", production, []string{"PARLEY_MAIL_FROM", "PARLEY_PUBLIC_URL"}},
+		{"a contact without its scheme", "--push-contact=admin@example.org", nil, []string{"--push-contact", "mailto:admin@example.org"}},
 		{"an origin with a path", "--origins=https://a.example.org/x", nil, []string{"--origins", "scheme, host and port"}},
 		{"any origin", "--origins=*", nil, []string{"--origins", "scheme, host and port"}},
 		{"a proxy that is none", "--trusted-proxies=lb", nil, []string{"--trusted-proxies", "10.0.0.0/8"}},

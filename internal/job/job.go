@@ -48,6 +48,8 @@ type (
 	Options = river.InsertOpts
 	// Unique are the conditions of Options.UniqueOpts.
 	Unique = river.UniqueOpts
+	// Insertion is one of many: Args, and their InsertOpts, which may be nil.
+	Insertion = river.InsertManyParams
 	// Job is one that runs.
 	Job[T Args] = river.Job[T]
 )
@@ -100,6 +102,28 @@ func (c *Client) Insert(ctx context.Context, tx Tx, args Args, opts *Options) (e
 	}
 	if err != nil {
 		return fmt.Errorf("insert a job of kind %s: %w", args.Kind(), err)
+	}
+	return nil
+}
+
+// InsertMany is Insert for many jobs at once.
+func (c *Client) InsertMany(ctx context.Context, tx Tx, jobs []Insertion) (err error) {
+	for _, j := range jobs {
+		if err := check(j.Args, j.InsertOpts); err != nil {
+			return err
+		}
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	postgres, sqlite := tx.Native()
+	if c.postgres != nil {
+		_, err = c.postgres.InsertManyTx(ctx, postgres, jobs)
+	} else {
+		_, err = c.sqlite.InsertManyTx(ctx, sqlite, jobs)
+	}
+	if err != nil {
+		return fmt.Errorf("insert %d jobs: %w", len(jobs), err)
 	}
 	return nil
 }

@@ -143,6 +143,13 @@ func (s *Service) mark(t chat.Topic) {
 	ring(s.wake)
 }
 
+// Online says whether a user has a socket on any node, or had one a moment ago.
+func (s *Service) Online(user chat.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.roster.online(user.UUID)
+}
+
 // Of tells the presence of users, in their order. Unknown users are left out.
 func (s *Service) Of(ctx context.Context, users []chat.ID) ([]chat.Presence, error) {
 	s.mu.Lock()

@@ -3,17 +3,12 @@ package push_test
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +27,7 @@ import (
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/outbound"
 	"github.com/parley-chat/parley/internal/push"
+	"github.com/parley-chat/parley/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -71,74 +67,14 @@ func TestVector(t *testing.T) {
 	}
 }
 
-// browser is the other end of a subscription. It shares no code with the sender but the ciphers.
-type browser struct {
-	key  *ecdh.PrivateKey
-	auth []byte
-}
-
-func mustBrowser(t *testing.T) browser {
+func subscribe(t *testing.T, b testkit.Browser, endpoint string) push.Subscription {
 	t.Helper()
-	key, err := ecdh.P256().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := browser{key, make([]byte, 16)}
-	_, _ = rand.Read(b.auth)
-	return b
-}
-
-func (b browser) subscribe(t *testing.T, endpoint string) push.Subscription {
-	t.Helper()
-	s, err := push.ParseSubscription(endpoint, base64.RawURLEncoding.EncodeToString(b.key.PublicKey().Bytes()), base64.RawURLEncoding.EncodeToString(b.auth))
+	p256dh, auth := b.Keys()
+	s, err := push.ParseSubscription(endpoint, p256dh, auth)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-func mac(key []byte, parts ...[]byte) []byte {
-	h := hmac.New(sha256.New, key)
-	for _, p := range parts {
-		h.Write(p)
-	}
-	return h.Sum(nil)
-}
-
-// open decrypts a message step by step as section 3.4 of RFC 8291 spells it out.
-func (b browser) open(message []byte) (text []byte, padding int, err error) {
-	if len(message) > 4096 || len(message) < 86 || binary.BigEndian.Uint32(message[16:]) != 4096 || message[20] != 65 {
-		return nil, 0, fmt.Errorf("the header of a message of %d bytes is wrong", len(message))
-	}
-	salt, point, sealed := message[:16], message[21:86], message[86:]
-	sender, err := ecdh.P256().NewPublicKey(point)
-	if err != nil {
-		return nil, 0, err
-	}
-	shared, err := b.key.ECDH(sender)
-	if err != nil {
-		return nil, 0, err
-	}
-	one := []byte{1}
-	secret := mac(mac(b.auth, shared), []byte("WebPush: info\x00"), b.key.PublicKey().Bytes(), point, one)
-	prk := mac(salt, secret)
-	block, err := aes.NewCipher(mac(prk, []byte("Content-Encoding: aes128gcm\x00"), one)[:16])
-	if err != nil {
-		return nil, 0, err
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, 0, err
-	}
-	plain, err := aead.Open(nil, mac(prk, []byte("Content-Encoding: nonce\x00"), one)[:12], sealed, nil)
-	if err != nil {
-		return nil, 0, err
-	}
-	text = bytes.TrimRight(plain, "\x00")
-	if len(text) == 0 || text[len(text)-1] != 2 {
-		return nil, 0, errors.New("no delimiter of the last record")
-	}
-	return text[:len(text)-1], len(plain) - len(text), nil
 }
 
 // checkVAPID is what a push service does with Authorization.
@@ -225,21 +161,21 @@ func TestDelivery(t *testing.T) {
 	})
 	salts, keys := map[string]bool{}, map[string]bool{}
 	for _, length := range []int{0, 1, 1022, 1023, 1024, 3992, push.MaxBody} {
-		b := mustBrowser(t)
+		b := testkit.MustBrowser(t)
 		text := bytes.Repeat([]byte("x"), length)
-		o, err := sender.Send(t.Context(), b.subscribe(t, url+"/sub/1?a=b"), push.Message{Body: text, TTL: 90 * time.Second, Urgency: push.High, Topic: "cnv_1"})
+		o, err := sender.Send(t.Context(), subscribe(t, b, url+"/sub/1?a=b"), push.Message{Body: text, TTL: 90 * time.Second, Urgency: push.High, Topic: "cnv_1"})
 		if err != nil || o != (push.Outcome{Verdict: push.Delivered, Status: 201}) {
 			t.Fatal(o, err)
 		}
 		a := <-got
-		plain, padding, err := b.open(a.body)
+		plain, padding, err := b.Open(a.body)
 		if err != nil || !bytes.Equal(plain, text) {
 			t.Errorf("%d bytes: %q, %v", length, plain, err)
 		}
 		if size := len(plain) + 1 + padding; size%1024 != 0 && size != push.MaxBody+1 {
 			t.Errorf("%d bytes are padded to %d", length, size)
 		}
-		if _, _, err := mustBrowser(t).open(a.body); err == nil {
+		if _, _, err := testkit.MustBrowser(t).Open(a.body); err == nil {
 			t.Error("another browser reads it")
 		}
 		salts[string(a.body[:16])], keys[string(a.body[21:86])] = true, true
@@ -264,8 +200,8 @@ func TestDelivery(t *testing.T) {
 	if len(salts) != 7 || len(keys) != 7 {
 		t.Error("a salt or a key is used twice")
 	}
-	b := mustBrowser(t)
-	if _, err := sender.Send(t.Context(), b.subscribe(t, url), push.Message{}); err != nil {
+	b := testkit.MustBrowser(t)
+	if _, err := sender.Send(t.Context(), subscribe(t, b, url), push.Message{}); err != nil {
 		t.Fatal(err)
 	}
 	if a := <-got; a.header.Get("Ttl") != "0" || a.header["Urgency"] != nil || a.header["Topic"] != nil {
@@ -281,7 +217,7 @@ func TestOutcomes(t *testing.T) {
 		w.Header().Set("Retry-After", after)
 		w.WriteHeader(status)
 	})
-	to := mustBrowser(t).subscribe(t, url)
+	to := subscribe(t, testkit.MustBrowser(t), url)
 	for _, c := range []struct {
 		status int
 		after  string
@@ -327,11 +263,11 @@ func TestUnanswered(t *testing.T) {
 		"https://" + l.Addr().String(): {Verdict: push.Retry, Reason: "127.0.0.1 could not be reached"},
 		"https://10.0.0.1/sub":         {Verdict: push.Failed, Reason: "10.0.0.1 is not a public address"},
 	} {
-		if o, err := sender.Send(t.Context(), mustBrowser(t).subscribe(t, endpoint), push.Message{}); o != want || err != nil {
+		if o, err := sender.Send(t.Context(), subscribe(t, testkit.MustBrowser(t), endpoint), push.Message{}); o != want || err != nil {
 			t.Errorf("%s: %+v, %v", endpoint, o, err)
 		}
 	}
-	if o, err := sender.Send(ctx, mustBrowser(t).subscribe(t, url), push.Message{}); !errors.Is(err, context.Canceled) || o != (push.Outcome{}) {
+	if o, err := sender.Send(ctx, subscribe(t, testkit.MustBrowser(t), url), push.Message{}); !errors.Is(err, context.Canceled) || o != (push.Outcome{}) {
 		t.Errorf("%+v, %v", o, err)
 	}
 }
@@ -351,7 +287,7 @@ func TestMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := mustBrowser(t).subscribe(t, "https://push.example.org/sub")
+	to := subscribe(t, testkit.MustBrowser(t), "https://push.example.org/sub")
 	for _, m := range []push.Message{
 		{Body: make([]byte, push.MaxBody+1)}, {TTL: -1}, {Urgency: "urgent"}, {Urgency: "high\r\nx: y"}, {Topic: strings.Repeat("a", 33)},
 		{Topic: "a b"}, {Topic: "é"}, {Topic: "a/b"},
@@ -386,7 +322,7 @@ func TestAudience(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := sender.Send(t.Context(), mustBrowser(t).subscribe(t, endpoint), push.Message{}); err != nil {
+		if _, err := sender.Send(t.Context(), subscribe(t, testkit.MustBrowser(t), endpoint), push.Message{}); err != nil {
 			t.Fatal(err)
 		}
 		var claims struct{ Aud string }
@@ -398,9 +334,10 @@ func TestAudience(t *testing.T) {
 
 func TestSubscriptions(t *testing.T) {
 	t.Parallel()
-	b := mustBrowser(t)
+	b := testkit.MustBrowser(t)
 	const endpoint = "https://push.example.org/sub"
-	point, auth := b.key.PublicKey().Bytes(), b.auth
+	p256dh, secret := b.Keys()
+	point, auth := mustDecode(t, p256dh), mustDecode(t, secret)
 	for _, e := range []*base64.Encoding{base64.RawURLEncoding, base64.URLEncoding, base64.StdEncoding, base64.RawStdEncoding} {
 		if _, err := push.ParseSubscription(endpoint, e.EncodeToString(point), e.EncodeToString(auth)); err != nil {
 			t.Error(err)

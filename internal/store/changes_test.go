@@ -23,6 +23,7 @@ type change struct {
 func changes() map[string]change {
 	me, other, room := nth(chat.KindUser, 1), nth(chat.KindUser, 7), nth(chat.KindConversation, 1)
 	a, b, session := nth(chat.KindUser, 2500), nth(chat.KindUser, 2600), nth(chat.KindSession, 1)
+	subscription := nth(chat.KindPushSubscription, 5)
 	request := chat.FriendRequest{ID: chat.NewID(chat.KindFriendRequest), From: a, To: b, Status: chat.RequestPending, CreatedAt: time.Unix(1700000000, 0)}
 	group := chat.Conversation{ID: chat.NewID(chat.KindConversation), Kind: chat.Group, CreatedAt: request.CreatedAt, UpdatedAt: request.CreatedAt}
 	user := chat.User{ID: chat.NewID(chat.KindUser), Username: "newcomer", CreatedAt: request.CreatedAt}
@@ -113,6 +114,18 @@ func changes() map[string]change {
 		"SetNotificationPreferences": {make: func(tx *store.Tx) error {
 			return tx.SetNotificationPreferences(store.StoredPreferences{User: me, QuietHours: &chat.QuietHours{End: 1}, TimeZone: new("UTC")})
 		}},
+
+		"PutPushSubscription": {"one user's subscriptions", func(tx *store.Tx) error {
+			return tx.PutPushSubscription(store.PushSubscription{ID: chat.NewID(chat.KindPushSubscription), User: me, Session: session, Endpoint: "e"}, 1)
+		}},
+		"DeletePushEndpoint": {make: func(tx *store.Tx) error { return tx.DeletePushEndpoint(me, "e") }},
+		"DeletePushesOf":     {make: func(tx *store.Tx) error { return tx.DeletePushesOf(session) }},
+		"DeletePush":         {make: func(tx *store.Tx) error { return tx.DeletePush(subscription) }},
+		"SetPushFailures":    {make: func(tx *store.Tx) error { return tx.SetPushFailures(subscription, 1) }},
+		"LockPushes": {"as many as a job makes", func(tx *store.Tx) error {
+			return tx.LockPushes([]chat.ID{subscription, nth(chat.KindPushSubscription, 8)})
+		}},
+
 		"SetRole": {make: func(tx *store.Tx) error { return tx.SetRole(room, me, chat.RoleAdmin) }},
 	}
 }

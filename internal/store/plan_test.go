@@ -145,6 +145,22 @@ func readings() map[string]reading {
 		}),
 		"MessagePage": paged(func(ctx ctx, s st, p chat.Page) (chat.List[chat.Message], error) { return s.MessagePage(ctx, room, p) }),
 
+		"Push": read(func(ctx ctx, s st) (store.PushSubscription, error) {
+			return s.Push(ctx, nth(chat.KindPushSubscription, 5), now)
+		}),
+		"PushesOf": read(func(ctx ctx, s st) ([]store.PushSubscription, error) { return s.PushesOf(ctx, me, now) }),
+		"PushTargets": read(func(ctx ctx, s st) ([]store.PushTarget, error) {
+			l, err := s.PushTargets(ctx, 10001, 10100, now, store.PushTarget{}, 20)
+			if err != nil || len(l) < 20 {
+				return l, fmt.Errorf("%d targets: %w", len(l), err)
+			}
+			return s.PushTargets(ctx, 10001, 10100, now, l[19], 20)
+		}).sorting("whom the messages of a stretch are for, so that a page follows upon another"),
+		"UnreadPush": read(func(ctx ctx, s st) (store.Unread, error) {
+			_, u, err := s.UnreadPush(ctx, store.PushTarget{Subscription: nth(chat.KindPushSubscription, 8), User: nth(chat.KindUser, 9), Conversation: room}, now)
+			return u, err
+		}),
+
 		"SessionPage": read(func(ctx ctx, s st) (chat.List[chat.Session], error) {
 			return s.SessionPage(ctx, me, now, chat.Page{Limit: 50})
 		}),

@@ -74,7 +74,7 @@ var crowd = []string{
 	`INSERT INTO messages (id, conversation_id, seq, position, sender_id, client_key, body, created_at)
 		SELECT u(n + 5000), u(n % 1999 + 2), n / 1999 + 1, n + 5000, u(n % 3000 + 1), 'l' || n, 'another one', t(n) FROM series(5000)`,
 	`INSERT INTO events (position, topic_kind, topic_id, type, at) SELECT n, 2, u(n % 2000 + 1), 'CONVERSATION_UPDATED', t(n) FROM series(10000)`,
-	`UPDATE event_head SET position = 10000`,
+	`UPDATE event_head SET position = 10100`,
 	`INSERT INTO friend_requests (id, from_id, to_id, low_id, high_id, status, created_at)
 		SELECT u(n), u(CASE WHEN n % 2 = 0 AND n < 2000 THEN 1 ELSE n + 1 END), u(CASE WHEN n % 2 = 1 AND n < 2000 THEN 1 ELSE n + 1 END), u(1), u(n + 1), 'PENDING', t(n) FROM series(2999)`,
 	`INSERT INTO friend_requests (id, from_id, to_id, low_id, high_id, status, created_at)
@@ -86,5 +86,9 @@ var crowd = []string{
 	`INSERT INTO blocks (blocker_id, blocked_id, created_at) SELECT u(n + 1), u(n), t(n) FROM series(2999)`,
 	`INSERT INTO notification_settings (user_id, time_zone) SELECT u(n), 'Europe/Berlin' FROM series(3000)`,
 	`INSERT INTO notification_kinds (user_id, kind, push) SELECT u(n), 'MENTION', false FROM series(3000)`,
+	`INSERT INTO events (position, topic_kind, topic_id, type, seq, at) SELECT n + 10000, 2, u(n % 10 + 1), 'MESSAGE_ADDED', n, t(n) FROM series(100)`,
+	`UPDATE conversations SET last_seq = 5000 WHERE id = u(1)`,
+	`INSERT INTO push_subscriptions (id, user_id, session_id, endpoint, endpoint_hash, p256dh, auth, created_at)
+		SELECT u(n), u(n % 3000 + 1), u(n), 'https://push.example.net/' || n, 'hash ' || n, 'p', 'a', t(n) FROM series(4000) WHERE n % 3 <> 0`,
 	`INSERT INTO limits (key, full_at) SELECT u(n), 1700000000000000 + n FROM series(3000)`,
 }

@@ -94,3 +94,24 @@ func MustBefriend(tb testing.TB, a, b *client.Account) string {
 		client.Vars{"r": asked.SendFriendRequest.Request.ID}, &accepted)
 	return accepted.AcceptFriendRequest.Friendship.Conversation.ID
 }
+
+// MustDirect returns the direct conversation with a friend.
+func MustDirect(tb testing.TB, c *client.Client, friend string) string {
+	tb.Helper()
+	var out struct {
+		Friends struct {
+			Nodes []struct {
+				User         struct{ ID string }
+				Conversation struct{ ID string }
+			}
+		}
+	}
+	MustDo(tb, c, `{ friends(first: 100) { nodes { user { id } conversation { id } } } }`, nil, &out)
+	for _, f := range out.Friends.Nodes {
+		if f.User.ID == friend {
+			return f.Conversation.ID
+		}
+	}
+	tb.Fatalf("%s is no friend", friend)
+	return ""
+}
