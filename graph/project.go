@@ -66,6 +66,8 @@ func (r *Resolver) project(e *chat.Event) (model.Event, bool) {
 			m.MutedUntil = &u
 		}
 		return m, true
+	case chat.ExportUpdated:
+		return &model.ExportUpdated{Cursor: cursor, At: at, Actor: actor, Export: rows.Export}, rows.Export != nil
 	}
 	return nil, false
 }

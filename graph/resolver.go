@@ -6,7 +6,9 @@ import (
 
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/conversation"
+	"github.com/parley-chat/parley/internal/export"
 	"github.com/parley-chat/parley/internal/feed"
+	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/friend"
 	"github.com/parley-chat/parley/internal/message"
 	"github.com/parley-chat/parley/internal/notification"
@@ -27,6 +29,8 @@ type Resolver struct {
 	Notifications *notification.Service
 	Pushes        *pushing.Service
 	Feed          *feed.Service
+	Files         *file.Service
+	Exports       *export.Service
 	Epoch         chat.Epoch           // of this log's cursors
 	Applied       func() chat.Position // what this node has applied of the log
 

@@ -3351,6 +3351,13 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 			return graphql.Null
 		}
 		return ec._FriendRequestEvent(ctx, sel, obj)
+	case model.ExportUpdated:
+		return ec._ExportUpdated(ctx, sel, &obj)
+	case *model.ExportUpdated:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ExportUpdated(ctx, sel, obj)
 	case model.ConversationNotificationsChanged:
 		return ec._ConversationNotificationsChanged(ctx, sel, &obj)
 	case *model.ConversationNotificationsChanged:

@@ -25,6 +25,7 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 type ResolverRoot interface {
 	Account() AccountResolver
 	Conversation() ConversationResolver
+	Export() ExportResolver
 	FriendRequest() FriendRequestResolver
 	Friendship() FriendshipResolver
 	Member() MemberResolver
@@ -98,6 +99,7 @@ type ComplexityRoot struct {
 	}
 
 	Conversation struct {
+		AvatarURL         func(childComplexity int, size model.AvatarSize) int
 		CreatedAt         func(childComplexity int) int
 		ID                func(childComplexity int) int
 		Kind              func(childComplexity int) int
@@ -167,6 +169,20 @@ type ComplexityRoot struct {
 	DeleteGroupPayload struct {
 		ConversationID func(childComplexity int) int
 		Cursor         func(childComplexity int) int
+	}
+
+	Export struct {
+		ExpiresAt   func(childComplexity int) int
+		RequestedAt func(childComplexity int) int
+		Status      func(childComplexity int) int
+		URL         func(childComplexity int) int
+	}
+
+	ExportUpdated struct {
+		Actor  func(childComplexity int) int
+		At     func(childComplexity int) int
+		Cursor func(childComplexity int) int
+		Export func(childComplexity int) int
 	}
 
 	FriendRequest struct {
@@ -358,13 +374,16 @@ type ComplexityRoot struct {
 		RejectFriendRequest           func(childComplexity int, input model.RejectFriendRequestInput) int
 		RemoveFriend                  func(childComplexity int, input model.RemoveFriendInput) int
 		RemoveMember                  func(childComplexity int, input model.RemoveMemberInput) int
+		RequestExport                 func(childComplexity int) int
 		RequestPasswordReset          func(childComplexity int, input model.RequestPasswordResetInput) int
 		ResendVerification            func(childComplexity int) int
 		ResetPassword                 func(childComplexity int, input model.ResetPasswordInput) int
 		RevokeSession                 func(childComplexity int, input model.RevokeSessionInput) int
 		SendFriendRequest             func(childComplexity int, input model.SendFriendRequestInput) int
 		SendMessage                   func(childComplexity int, input model.SendMessageInput) int
+		SetAvatar                     func(childComplexity int, input model.SetAvatarInput) int
 		SetConversationNotifications  func(childComplexity int, input model.SetConversationNotificationsInput) int
+		SetGroupAvatar                func(childComplexity int, input model.SetGroupAvatarInput) int
 		SetMemberRole                 func(childComplexity int, input model.SetMemberRoleInput) int
 		SetTyping                     func(childComplexity int, input model.SetTypingInput) int
 		SignIn                        func(childComplexity int, input model.SignInInput) int
@@ -432,6 +451,7 @@ type ComplexityRoot struct {
 		Conversation            func(childComplexity int, id chat.ID) int
 		Conversations           func(childComplexity int, first *int, after *string, last *int, before *string) int
 		Cursor                  func(childComplexity int) int
+		Export                  func(childComplexity int) int
 		FriendRequests          func(childComplexity int, direction model.FriendRequestDirection, status chat.RequestStatus, first *int, after *string, last *int, before *string) int
 		Friends                 func(childComplexity int, first *int, after *string, last *int, before *string) int
 		Me                      func(childComplexity int) int
@@ -485,6 +505,11 @@ type ComplexityRoot struct {
 	RemoveMemberPayload struct {
 		Conversation func(childComplexity int) int
 		Cursor       func(childComplexity int) int
+	}
+
+	RequestExportPayload struct {
+		Cursor func(childComplexity int) int
+		Export func(childComplexity int) int
 	}
 
 	RequestPasswordResetPayload struct {
@@ -551,7 +576,17 @@ type ComplexityRoot struct {
 		Session func(childComplexity int) int
 	}
 
+	SetAvatarPayload struct {
+		Cursor func(childComplexity int) int
+		User   func(childComplexity int) int
+	}
+
 	SetConversationNotificationsPayload struct {
+		Conversation func(childComplexity int) int
+		Cursor       func(childComplexity int) int
+	}
+
+	SetGroupAvatarPayload struct {
 		Conversation func(childComplexity int) int
 		Cursor       func(childComplexity int) int
 	}
@@ -622,6 +657,7 @@ type ComplexityRoot struct {
 	}
 
 	User struct {
+		AvatarURL    func(childComplexity int, size model.AvatarSize) int
 		Bio          func(childComplexity int) int
 		CreatedAt    func(childComplexity int) int
 		DisplayName  func(childComplexity int) int
@@ -841,6 +877,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ChangePasswordPayload.User(childComplexity), true
 
+	case "Conversation.avatarUrl":
+		if e.ComplexityRoot.Conversation.AvatarURL == nil {
+			break
+		}
+
+		args, err := ec.field_Conversation_avatarUrl_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Conversation.AvatarURL(childComplexity, args["size"].(model.AvatarSize)), true
 	case "Conversation.createdAt":
 		if e.ComplexityRoot.Conversation.CreatedAt == nil {
 			break
@@ -1134,6 +1181,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DeleteGroupPayload.Cursor(childComplexity), true
+
+	case "Export.expiresAt":
+		if e.ComplexityRoot.Export.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Export.ExpiresAt(childComplexity), true
+	case "Export.createdAt":
+		if e.ComplexityRoot.Export.RequestedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Export.RequestedAt(childComplexity), true
+	case "Export.status":
+		if e.ComplexityRoot.Export.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Export.Status(childComplexity), true
+	case "Export.url":
+		if e.ComplexityRoot.Export.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Export.URL(childComplexity), true
+
+	case "ExportUpdated.actor":
+		if e.ComplexityRoot.ExportUpdated.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportUpdated.Actor(childComplexity), true
+	case "ExportUpdated.at":
+		if e.ComplexityRoot.ExportUpdated.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportUpdated.At(childComplexity), true
+	case "ExportUpdated.cursor":
+		if e.ComplexityRoot.ExportUpdated.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportUpdated.Cursor(childComplexity), true
+	case "ExportUpdated.export":
+		if e.ComplexityRoot.ExportUpdated.Export == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportUpdated.Export(childComplexity), true
 
 	case "FriendRequest.answeredAt":
 		if e.ComplexityRoot.FriendRequest.AnsweredAt == nil {
@@ -1908,6 +2005,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveMember(childComplexity, args["input"].(model.RemoveMemberInput)), true
+	case "Mutation.requestExport":
+		if e.ComplexityRoot.Mutation.RequestExport == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.RequestExport(childComplexity), true
 	case "Mutation.requestPasswordReset":
 		if e.ComplexityRoot.Mutation.RequestPasswordReset == nil {
 			break
@@ -1969,6 +2072,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SendMessage(childComplexity, args["input"].(model.SendMessageInput)), true
+	case "Mutation.setAvatar":
+		if e.ComplexityRoot.Mutation.SetAvatar == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setAvatar_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetAvatar(childComplexity, args["input"].(model.SetAvatarInput)), true
 	case "Mutation.setConversationNotifications":
 		if e.ComplexityRoot.Mutation.SetConversationNotifications == nil {
 			break
@@ -1980,6 +2094,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetConversationNotifications(childComplexity, args["input"].(model.SetConversationNotificationsInput)), true
+	case "Mutation.setGroupAvatar":
+		if e.ComplexityRoot.Mutation.SetGroupAvatar == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setGroupAvatar_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetGroupAvatar(childComplexity, args["input"].(model.SetGroupAvatarInput)), true
 	case "Mutation.setMemberRole":
 		if e.ComplexityRoot.Mutation.SetMemberRole == nil {
 			break
@@ -2316,6 +2441,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Cursor(childComplexity), true
+	case "Query.export":
+		if e.ComplexityRoot.Query.Export == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Export(childComplexity), true
 	case "Query.friendRequests":
 		if e.ComplexityRoot.Query.FriendRequests == nil {
 			break
@@ -2525,6 +2656,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RemoveMemberPayload.Cursor(childComplexity), true
 
+	case "RequestExportPayload.cursor":
+		if e.ComplexityRoot.RequestExportPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestExportPayload.Cursor(childComplexity), true
+	case "RequestExportPayload.export":
+		if e.ComplexityRoot.RequestExportPayload.Export == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestExportPayload.Export(childComplexity), true
+
 	case "RequestPasswordResetPayload.cursor":
 		if e.ComplexityRoot.RequestPasswordResetPayload.Cursor == nil {
 			break
@@ -2722,6 +2866,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SessionStarted.Session(childComplexity), true
 
+	case "SetAvatarPayload.cursor":
+		if e.ComplexityRoot.SetAvatarPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetAvatarPayload.Cursor(childComplexity), true
+	case "SetAvatarPayload.user":
+		if e.ComplexityRoot.SetAvatarPayload.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetAvatarPayload.User(childComplexity), true
+
 	case "SetConversationNotificationsPayload.conversation":
 		if e.ComplexityRoot.SetConversationNotificationsPayload.Conversation == nil {
 			break
@@ -2734,6 +2891,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SetConversationNotificationsPayload.Cursor(childComplexity), true
+
+	case "SetGroupAvatarPayload.conversation":
+		if e.ComplexityRoot.SetGroupAvatarPayload.Conversation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetGroupAvatarPayload.Conversation(childComplexity), true
+	case "SetGroupAvatarPayload.cursor":
+		if e.ComplexityRoot.SetGroupAvatarPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetGroupAvatarPayload.Cursor(childComplexity), true
 
 	case "SetMemberRolePayload.conversation":
 		if e.ComplexityRoot.SetMemberRolePayload.Conversation == nil {
@@ -2951,6 +3121,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UpdateProfilePayload.User(childComplexity), true
 
+	case "User.avatarUrl":
+		if e.ComplexityRoot.User.AvatarURL == nil {
+			break
+		}
+
+		args, err := ec.field_User_avatarUrl_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.User.AvatarURL(childComplexity, args["size"].(model.AvatarSize)), true
 	case "User.bio":
 		if e.ComplexityRoot.User.Bio == nil {
 			break
@@ -3118,7 +3299,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRevokeSessionInput,
 		ec.unmarshalInputSendFriendRequestInput,
 		ec.unmarshalInputSendMessageInput,
+		ec.unmarshalInputSetAvatarInput,
 		ec.unmarshalInputSetConversationNotificationsInput,
+		ec.unmarshalInputSetGroupAvatarInput,
 		ec.unmarshalInputSetMemberRoleInput,
 		ec.unmarshalInputSetTypingInput,
 		ec.unmarshalInputSignInInput,
@@ -3912,7 +4095,7 @@ type ConversationCreated implements Event & ConversationEvent {
   conversation: Conversation!
 }
 
-"A group has a new title."
+"A group has a new title or picture."
 type ConversationUpdated implements Event & ConversationEvent {
   "Where the change stands in the log."
   cursor: Cursor!
@@ -4108,6 +4291,8 @@ enum EventType {
   NOTIFICATION_PREFERENCES_CHANGED
   "` + "`" + `ConversationNotificationsChanged` + "`" + ` events."
   CONVERSATION_NOTIFICATIONS_CHANGED
+  "` + "`" + `ExportUpdated` + "`" + ` events."
+  EXPORT_UPDATED
 }
 
 extend type Subscription {
@@ -4152,6 +4337,138 @@ extend type Subscription {
     """
     after: Cursor
   ): ConversationEvent!
+}
+`, BuiltIn: false},
+	{Name: "../../schema/file.graphqls", Input: `"How large a picture is asked for. Pictures are the same for everybody: a link never changes what it shows."
+enum AvatarSize {
+  "A square of 64 pixels."
+  SMALL
+  "A square of 256 pixels."
+  MEDIUM
+  "The whole picture as it was uploaded, without its metadata."
+  ORIGINAL
+}
+
+extend type User {
+  """
+  Where the user's picture is; null while they have none. To be resolved against the address of the API: it is a path,
+  unless the server knows its public address. Whoever has the link may see the picture, without an account: it holds an
+  id with 74 random bits. A small one is made soon after the picture was set; until then its link shows the whole picture.
+  """
+  avatarUrl(
+    "Small ones are squares, upright."
+    size: AvatarSize! = MEDIUM
+  ): String
+}
+
+extend type Conversation {
+  "Where a group's picture is, as with ` + "`" + `User.avatarUrl` + "`" + `; null while it has none, and for a direct conversation."
+  avatarUrl(
+    "Small ones are squares, upright."
+    size: AvatarSize! = MEDIUM
+  ): String
+}
+
+"""
+A copy of what the viewer can see: a ZIP file of JSON lines with their profile, sessions, friends, requests, blocks,
+conversations and messages. Of groups that they have left it holds what was said while they were there.
+"""
+type Export {
+  "Whether it can be downloaded."
+  status: ExportStatus!
+  "When it was asked for. Another may be asked for a day later."
+  createdAt: Time!
+  "When it goes."
+  expiresAt: Time!
+  """
+  Where it is downloaded from, without further credentials: give it to nobody. Null while it is being made. The link works
+  for ten minutes at least, twenty at most; query it when it is needed.
+  """
+  url: String
+}
+
+"Where an export stands. One that has expired is not shown."
+enum ExportStatus {
+  "It is being made. ` + "`" + `ExportUpdated` + "`" + ` tells when it is ready, and a mail if the viewer's address is verified."
+  PENDING
+  "It can be downloaded."
+  READY
+}
+
+"An export of the viewer's data was asked for, or is ready. Only the viewer is told."
+type ExportUpdated implements Event {
+  "Where the change stands in the log."
+  cursor: Cursor!
+  "When it was committed."
+  at: Time!
+  "Who made the change; null for the system."
+  actor: User
+  "The viewer's newest export, as it stands now."
+  export: Export!
+}
+
+extend type Query {
+  "The newest export of the viewer's data; null when there is none, or none any more."
+  export: Export
+}
+
+extend type Mutation {
+  "Gives the viewer a picture, or takes it away. The one before is deleted."
+  setAvatar(
+    "Which picture."
+    input: SetAvatarInput!
+  ): SetAvatarPayload!
+  "Gives a group a picture, or takes it away. For its owner and admins. The one before is deleted."
+  setGroupAvatar(
+    "Which group, and which picture."
+    input: SetGroupAvatarInput!
+  ): SetGroupAvatarPayload!
+  """
+  Asks for a copy of everything that the viewer can see. It is made in the background and kept for seven days. ` + "`" + `CONFLICT` + "`" + `
+  while one is being made, ` + "`" + `RATE_LIMITED` + "`" + ` less than a day after the last.
+  """
+  requestExport: RequestExportPayload!
+}
+
+"The viewer's new picture."
+input SetAvatarInput {
+  """
+  The id that ` + "`" + `POST /files` + "`" + ` has answered with; null takes the picture away. ` + "`" + `NOT_FOUND` + "`" + ` unless it is an upload of the
+  viewer's that nothing uses: they go after a day.
+  """
+  fileId: ID
+}
+
+"A group's new picture."
+input SetGroupAvatarInput {
+  "The group."
+  conversationId: ID!
+  "As with ` + "`" + `SetAvatarInput.fileId` + "`" + `."
+  fileId: ID
+}
+
+"The viewer with their picture."
+type SetAvatarPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The viewer."
+  user: User!
+}
+
+"The group with its picture."
+type SetGroupAvatarPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The group."
+  conversation: Conversation!
+}
+
+"The export is going to be made."
+type RequestExportPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The export."
+  export: Export!
 }
 `, BuiltIn: false},
 	{Name: "../../schema/friend.graphqls", Input: `"One user asks another to become friends."
@@ -5198,6 +5515,8 @@ func (ec *executionContext) childFields_Conversation(ctx context.Context, field 
 		return ec.fieldContext_Conversation_messages(ctx, field)
 	case "receipts":
 		return ec.fieldContext_Conversation_receipts(ctx, field)
+	case "avatarUrl":
+		return ec.fieldContext_Conversation_avatarUrl(ctx, field)
 	case "notificationLevel":
 		return ec.fieldContext_Conversation_notificationLevel(ctx, field)
 	case "mutedUntil":
@@ -5246,6 +5565,20 @@ func (ec *executionContext) childFields_DeleteGroupPayload(ctx context.Context, 
 		return ec.fieldContext_DeleteGroupPayload_conversationId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteGroupPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Export(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "status":
+		return ec.fieldContext_Export_status(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Export_createdAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Export_expiresAt(ctx, field)
+	case "url":
+		return ec.fieldContext_Export_url(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Export", field.Name)
 }
 
 func (ec *executionContext) childFields_FriendRequest(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5558,6 +5891,16 @@ func (ec *executionContext) childFields_RemoveMemberPayload(ctx context.Context,
 	return nil, fmt.Errorf("no field named %q was found under type RemoveMemberPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RequestExportPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RequestExportPayload_cursor(ctx, field)
+	case "export":
+		return ec.fieldContext_RequestExportPayload_export(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestExportPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RequestPasswordResetPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -5658,6 +6001,16 @@ func (ec *executionContext) childFields_SessionEdge(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type SessionEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_SetAvatarPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_SetAvatarPayload_cursor(ctx, field)
+	case "user":
+		return ec.fieldContext_SetAvatarPayload_user(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetAvatarPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SetConversationNotificationsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -5666,6 +6019,16 @@ func (ec *executionContext) childFields_SetConversationNotificationsPayload(ctx 
 		return ec.fieldContext_SetConversationNotificationsPayload_conversation(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SetConversationNotificationsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SetGroupAvatarPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_SetGroupAvatarPayload_cursor(ctx, field)
+	case "conversation":
+		return ec.fieldContext_SetGroupAvatarPayload_conversation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetGroupAvatarPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_SetMemberRolePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5796,6 +6159,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_relationship(ctx, field)
 	case "presence":
 		return ec.fieldContext_User_presence(ctx, field)
+	case "avatarUrl":
+		return ec.fieldContext_User_avatarUrl(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }

@@ -238,7 +238,7 @@ type ConversationNotificationsChanged struct {
 
 func (ConversationNotificationsChanged) IsEvent() {}
 
-// A group has a new title.
+// A group has a new title or picture.
 type ConversationUpdated struct {
 	// Where the change stands in the log.
 	Cursor chat.Cursor `json:"cursor"`
@@ -285,6 +285,20 @@ type DeleteGroupPayload struct {
 	// The group that was deleted.
 	ConversationID chat.ID `json:"conversationId"`
 }
+
+// An export of the viewer's data was asked for, or is ready. Only the viewer is told.
+type ExportUpdated struct {
+	// Where the change stands in the log.
+	Cursor chat.Cursor `json:"cursor"`
+	// When it was committed.
+	At time.Time `json:"at"`
+	// Who made the change; null for the system.
+	Actor *chat.User `json:"actor,omitempty"`
+	// The viewer's newest export, as it stands now.
+	Export *chat.Export `json:"export"`
+}
+
+func (ExportUpdated) IsEvent() {}
 
 // A friend request was accepted. `FriendshipMade` follows.
 type FriendRequestAccepted struct {
@@ -702,6 +716,14 @@ type RemoveMemberPayload struct {
 	Conversation *chat.Conversation `json:"conversation"`
 }
 
+// The export is going to be made.
+type RequestExportPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The export.
+	Export *chat.Export `json:"export"`
+}
+
 // Whose password is lost.
 type RequestPasswordResetInput struct {
 	// Their username or their address, in any letter case.
@@ -830,6 +852,21 @@ type SessionStarted struct {
 
 func (SessionStarted) IsEvent() {}
 
+// The viewer's new picture.
+type SetAvatarInput struct {
+	// The id that `POST /files` has answered with; null takes the picture away. `NOT_FOUND` unless it is an upload of the
+	// viewer's that nothing uses: they go after a day.
+	FileID *chat.ID `json:"fileId,omitempty"`
+}
+
+// The viewer with their picture.
+type SetAvatarPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The viewer.
+	User *chat.User `json:"user"`
+}
+
 // What the viewer shall be notified of in a conversation.
 type SetConversationNotificationsInput struct {
 	// A conversation of the viewer's.
@@ -845,6 +882,22 @@ type SetConversationNotificationsPayload struct {
 	// As of which the payload was read.
 	Cursor chat.Cursor `json:"cursor"`
 	// The conversation, with the new values.
+	Conversation *chat.Conversation `json:"conversation"`
+}
+
+// A group's new picture.
+type SetGroupAvatarInput struct {
+	// The group.
+	ConversationID chat.ID `json:"conversationId"`
+	// As with `SetAvatarInput.fileId`.
+	FileID *chat.ID `json:"fileId,omitempty"`
+}
+
+// The group with its picture.
+type SetGroupAvatarPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The group.
 	Conversation *chat.Conversation `json:"conversation"`
 }
 
@@ -1087,6 +1140,125 @@ type VerifyEmailPayload struct {
 	Cursor chat.Cursor `json:"cursor"`
 	// The address.
 	Email string `json:"email"`
+}
+
+// How large a picture is asked for. Pictures are the same for everybody: a link never changes what it shows.
+type AvatarSize string
+
+const (
+	// A square of 64 pixels.
+	AvatarSizeSmall AvatarSize = "SMALL"
+	// A square of 256 pixels.
+	AvatarSizeMedium AvatarSize = "MEDIUM"
+	// The whole picture as it was uploaded, without its metadata.
+	AvatarSizeOriginal AvatarSize = "ORIGINAL"
+)
+
+var AllAvatarSize = []AvatarSize{
+	AvatarSizeSmall,
+	AvatarSizeMedium,
+	AvatarSizeOriginal,
+}
+
+func (e AvatarSize) IsValid() bool {
+	switch e {
+	case AvatarSizeSmall, AvatarSizeMedium, AvatarSizeOriginal:
+		return true
+	}
+	return false
+}
+
+func (e AvatarSize) String() string {
+	return string(e)
+}
+
+func (e *AvatarSize) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AvatarSize(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AvatarSize", str)
+	}
+	return nil
+}
+
+func (e AvatarSize) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AvatarSize) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AvatarSize) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Where an export stands. One that has expired is not shown.
+type ExportStatus string
+
+const (
+	// It is being made. `ExportUpdated` tells when it is ready, and a mail if the viewer's address is verified.
+	ExportStatusPending ExportStatus = "PENDING"
+	// It can be downloaded.
+	ExportStatusReady ExportStatus = "READY"
+)
+
+var AllExportStatus = []ExportStatus{
+	ExportStatusPending,
+	ExportStatusReady,
+}
+
+func (e ExportStatus) IsValid() bool {
+	switch e {
+	case ExportStatusPending, ExportStatusReady:
+		return true
+	}
+	return false
+}
+
+func (e ExportStatus) String() string {
+	return string(e)
+}
+
+func (e *ExportStatus) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ExportStatus(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ExportStatus", str)
+	}
+	return nil
+}
+
+func (e ExportStatus) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ExportStatus) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ExportStatus) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
 }
 
 // Which side of a friend request the viewer is on.

@@ -24,7 +24,9 @@ import (
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/conversation"
 	"github.com/parley-chat/parley/internal/eventlog"
+	"github.com/parley-chat/parley/internal/export"
 	"github.com/parley-chat/parley/internal/feed"
+	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/friend"
 	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/limit"
@@ -133,7 +135,9 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	if err != nil {
 		return nil, err
 	}
-	metrics.Register(a.openWorker(c, mailings, pushes)...)
+	files := file.New(a.store, file.Config{MaxUpload: int64(c.MaxUpload), PublicURL: c.PublicURL})
+	exports := export.New(a.store, tokens, export.Config{PublicURL: c.PublicURL, Send: mailings.Send})
+	metrics.Register(a.openWorker(c, mailings, pushes, files, exports)...)
 	revoked := token.NewRevoked(c.AccessTTL, time.Now)
 	users := user.New(a.store, tokens, revoked, user.Config{
 		RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr, MailsPerHour: c.MailsPerHour, Send: mailings.Insert,
@@ -143,11 +147,11 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	feeds := feed.New(a.store)
 	sends := limit.NewSends(limit.Config{N: c.SendsPerSecond, Per: time.Second})
 	a.messages = message.New(a.store, message.Config{MaxBody: c.MaxMessageChars, Limit: sends})
-	if err = a.listen(friends, conversations, mailings, pushes); err != nil {
+	if err = a.listen(friends, conversations, mailings, pushes, files, exports); err != nil {
 		return nil, err
 	}
 
-	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Notifications: notifications, Pushes: pushes, Feed: feeds,
+	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Notifications: notifications, Pushes: pushes, Feed: feeds, Files: files, Exports: exports,
 		Applied: func() chat.Position { return a.events.Applied() }}
 	es := generated.NewExecutableSchema(generated.Config{Resolvers: r})
 	a.events = eventlog.New(eventlog.Config{Source: a.store, Fill: feeds.Fill, Poll: c.LogPoll, Log: log, Apply: func(events []*chat.Event) {
@@ -177,6 +181,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	}
 	handler, err := httpapi.New(httpapi.Config{
 		Admin: map[string]http.Handler{queuesPath + "/": queues}, IsAdmin: users.IsAdmin,
+		Files: files, Exports: exports,
 		Settings: c, Schema: es, SDL: schema.SDL(), Log: log, Metrics: metrics,
 		Authenticate: users.Authenticate, Ready: a.ready, Present: graph.PresentError(log), Recover: graph.Recover(log),
 		Transports: []graphql.Transport{a.live.ws, a.live.sse}, Extensions: []graphql.HandlerExtension{graph.Context{Resolver: r}}, GraphiQL: page,

@@ -9,6 +9,8 @@ import (
 	"riverqueue.com/riverui"
 
 	"github.com/parley-chat/parley/internal/config"
+	"github.com/parley-chat/parley/internal/export"
+	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/mailing"
 	"github.com/parley-chat/parley/internal/pushing"
@@ -16,13 +18,18 @@ import (
 )
 
 // openWorker says what is done with which jobs: the whole of it is on this page. (What leads to them is on that of listen.)
-func (a *App) openWorker(c config.Config, mailings *mailing.Service, pushes *pushing.Service) []prometheus.Collector {
+func (a *App) openWorker(c config.Config, mailings *mailing.Service, pushes *pushing.Service, files *file.Service, exports *export.Service) []prometheus.Collector {
 	a.worker = worker.New(a.store, a.jobs, worker.Config{Log: a.log, Concurrency: map[string]int{
-		job.Mail: c.MailWorkers, job.Notify: c.NotifyWorkers, job.Webhooks: c.WebhookWorkers, job.Maintenance: c.MaintenanceWorkers,
+		job.Mail: c.MailWorkers, job.Notify: c.NotifyWorkers, job.Webhooks: c.WebhookWorkers, job.Maintenance: c.MaintenanceWorkers, job.Files: c.FileWorkers,
 	}})
 	worker.Handle(a.worker, 0, mailings.SendToken)
 	worker.Handle(a.worker, 0, mailings.SendDevice)
 	worker.Handle(a.worker, 0, mailings.SendFriend)
+	worker.Handle(a.worker, 0, files.MakeThumbnails)
+	worker.Handle(a.worker, 0, files.Purge)
+	a.worker.Every(file.PurgeEvery, file.Purge{})
+	worker.Handle(a.worker, export.MakeTimeout, exports.Make)
+	worker.Handle(a.worker, 0, exports.SendMail)
 
 	backups := c.BackupDir
 	if backups == "" {

@@ -31,6 +31,7 @@ const changes = `subscription($after: Cursor) { events(after: $after) {
   ... on MemberLeft { conversationId user { id } memberCount }
   ... on MemberRoleChanged { conversationId user { id } role }
   ... on MessageAdded { conversationId message { id seq body createdAt sender { id } } }
+  ... on ExportUpdated { export { ...copy } }
   ... on ReceiptUpdated { conversationId receipt { user { id } seq readAt } }
   ... on NotificationPreferencesChanged { preferences { ...wishes } }
   ... on ConversationNotificationsChanged { conversationId level mutedUntil }
@@ -54,6 +55,7 @@ type event struct {
 	Preferences    wishes
 	Level          string
 	MutedUntil     *time.Time
+	Export         *knownExport
 }
 
 // reduce is what a client does with events: it returns the state that they lead to.
@@ -106,6 +108,9 @@ func (s *state) apply(e event) {
 	case "NotificationPreferencesChanged":
 		s.Preferences = e.Preferences
 
+	case "ExportUpdated":
+		s.Export = e.Export
+
 	case "ConversationCreated":
 		s.enter(e)
 	case "ConversationDeleted":
@@ -143,7 +148,7 @@ func (s *state) enter(e event) {
 func (r *room) apply(me string, e event) {
 	switch e.Typename {
 	case "ConversationUpdated":
-		r.Title, r.Writable = e.Conversation.Title, e.Conversation.Writable
+		r.Title, r.AvatarURL, r.Writable = e.Conversation.Title, e.Conversation.AvatarURL, e.Conversation.Writable
 	case "MemberRoleChanged":
 		if e.User.ID == me {
 			r.Role = &e.Role

@@ -23,11 +23,20 @@ type state struct {
 	Blocked       map[string]bool
 	Sessions      map[string]knownSession
 	Conversations map[string]*room
+	Export        *knownExport
 	Relations     map[string]string // how the users that the client has met stand to the viewer
 	Preferences   wishes
 }
 
-type profile struct{ ID, Username, DisplayName, Bio string }
+type profile struct {
+	ID, Username, DisplayName, Bio string
+	AvatarURL                      *string
+}
+
+type knownExport struct {
+	Status               string
+	CreatedAt, ExpiresAt time.Time
+}
 
 type knownAccount struct {
 	Email           *string
@@ -60,6 +69,7 @@ type knownSession struct {
 type room struct {
 	ID, Kind             string
 	Title, Role          *string
+	AvatarURL            *string
 	CreatedAt, UpdatedAt time.Time
 	Writable             bool
 	MemberCount          int
@@ -127,12 +137,13 @@ func (r *room) lastSeq() int {
 
 const fragments = `
 fragment wishes on NotificationPreferences { kinds { kind inApp push mail } quietHours { start end } timeZone digest digestHour }
-fragment person on User { id username displayName bio }
+fragment person on User { id username displayName bio avatarUrl }
+fragment copy on Export { status createdAt expiresAt }
 fragment account on Account { email emailVerifiedAt unverifiedEmail }
 fragment asked on FriendRequest { id from { id } to { id } status createdAt answeredAt }
 fragment device on Session { id createdAt userAgent current }
 fragment room on Conversation {
-  id kind title createdAt updatedAt writable memberCount role peer { id } lastMessage { id seq } unreadCount notificationLevel mutedUntil
+  id kind title avatarUrl createdAt updatedAt writable memberCount role peer { id } lastMessage { id seq } unreadCount notificationLevel mutedUntil
   members(first: 100) { nodes { user { id } role joinedAt } }
   receipts(first: 100) { nodes { user { id } seq readAt } }
   messages(last: 100) { nodes { id seq body createdAt sender { id } } }
@@ -141,7 +152,7 @@ fragment room on Conversation {
 // everything is one query for the whole state. users are those whom the client has met.
 func everything(users []string) string {
 	var b strings.Builder
-	b.WriteString("{ cursor me { ...person } account { ...account } notificationPreferences { ...wishes }\n friends(first: 100) { nodes { user { ...person } since conversation { id } } }\n")
+	b.WriteString("{ cursor me { ...person } export { ...copy } account { ...account } notificationPreferences { ...wishes }\n friends(first: 100) { nodes { user { ...person } since conversation { id } } }\n")
 	for _, direction := range []string{"INCOMING", "OUTGOING"} {
 		for _, status := range []string{"PENDING", "ACCEPTED", "REJECTED", "CANCELLED"} {
 			fmt.Fprintf(&b, " %s_%s: friendRequests(direction: %[1]s, status: %[2]s, first: 100) { nodes { ...asked } }\n", direction, status)
@@ -160,6 +171,7 @@ func parse(data json.RawMessage) (s state, cursor string, err error) {
 		Cursor  string
 		Me      profile
 		Account knownAccount
+		Export  *knownExport
 		Friends struct {
 			Nodes []struct {
 				User         profile
@@ -176,7 +188,7 @@ func parse(data json.RawMessage) (s state, cursor string, err error) {
 	if err := json.Unmarshal(data, &known); err != nil {
 		return s, "", err
 	}
-	s = state{Me: known.Me, Account: known.Account, Preferences: known.NotificationPreferences, Friends: map[string]knownFriend{}, Requests: map[string]knownRequest{}, Blocked: map[string]bool{},
+	s = state{Me: known.Me, Export: known.Export, Account: known.Account, Preferences: known.NotificationPreferences, Friends: map[string]knownFriend{}, Requests: map[string]knownRequest{}, Blocked: map[string]bool{},
 		Sessions: map[string]knownSession{}, Conversations: map[string]*room{}, Relations: map[string]string{}}
 	for _, f := range known.Friends.Nodes {
 		s.Friends[f.User.ID] = knownFriend{f.User, f.Since, f.Conversation.ID}

@@ -79,7 +79,7 @@ type person struct {
 func newWorld(t *testing.T, url string) *world {
 	w := &world{T: t, mails: t.TempDir(), store: testkit.MustOpenStore(t, url)}
 	// With one connection, whatever takes a second one while it holds it waits for itself.
-	a := testkit.MustRunApp(t, url, "--database-conns", "1", "--max-complexity", "100000000", "--max-aliases", "100", "--max-tokens", "10000", "--mail-dir", w.mails)
+	a := testkit.MustRunApp(t, url, "--database-conns", "1", "--max-complexity", "100000000", "--max-aliases", "100", "--max-tokens", "10000", "--mail-dir", w.mails, "--file-workers", "0")
 	w.url = a.URL()
 	for _, p := range []struct {
 		p    **person

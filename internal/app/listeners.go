@@ -2,6 +2,8 @@ package app
 
 import (
 	"github.com/parley-chat/parley/internal/conversation"
+	"github.com/parley-chat/parley/internal/export"
+	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/friend"
 	"github.com/parley-chat/parley/internal/mailing"
 	"github.com/parley-chat/parley/internal/pushing"
@@ -9,14 +11,17 @@ import (
 
 // listen says which event leads to what: the whole of it is on this page. What is On an event happens in its transaction;
 // what is done Later is a job (openWorker says what that does), which is there if and only if the event is.
-func (a *App) listen(friends *friend.Service, conversations *conversation.Service, mailings *mailing.Service, pushes *pushing.Service) error {
+func (a *App) listen(friends *friend.Service, conversations *conversation.Service, mailings *mailing.Service, pushes *pushing.Service, files *file.Service, exports *export.Service) error {
 	l := a.worker.Listen()
 	l.On("FRIEND_REQUEST_ACCEPTED", friends.OnAccepted)       // → FRIENDSHIP_MADE
 	l.On("FRIENDSHIP_MADE", conversations.OnFriendshipMade)   // → CONVERSATION_CREATED, or _UPDATED: it may speak again
 	l.On("FRIENDSHIP_ENDED", conversations.OnFriendshipEnded) // → CONVERSATION_UPDATED: it is silent
 	l.On("SESSION_STARTED", mailings.OnSessionStarted)        // → a mail, from the second device on
 	l.Later("FRIEND_REQUEST_SENT", mailings.OnFriendRequestSent)
-	l.On("SESSION_ENDED", pushes.OnSessionEnded) // its browser is not pushed to any more
-	l.Span("MESSAGE_ADDED", pushes.Messages)     // → push_spread: → push_deliver, for each browser
+	l.On("SESSION_ENDED", pushes.OnSessionEnded)     // its browser is not pushed to any more
+	l.Span("MESSAGE_ADDED", pushes.Messages)         // → push_spread: → push_deliver, for each browser
+	l.Later("PROFILE_CHANGED", files.OnChanged)      // → the thumbnails of a new avatar
+	l.Later("CONVERSATION_UPDATED", files.OnChanged) // → of a group's
+	l.Later("EXPORT_UPDATED", exports.OnUpdated)     // → it is made, and then a mail
 	return l.Err()
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"image/color"
 	"io"
 	"net/http"
 	"strings"
@@ -56,6 +57,7 @@ func theGroup(s *stage, _ string) string   { return s.group }
 func theOwner(s *stage, _ string) string   { return s.cast["owner"].ID }
 func theRequest(s *stage, _ string) string { return s.request }
 func theSession(s *stage, _ string) string { return s.session }
+func theUpload(s *stage, _ string) string  { return s.upload }
 
 // another is a fellow member for the owner, and the owner for everybody else.
 func theAnother(s *stage, who string) string {
@@ -110,6 +112,10 @@ var matrix = map[string]row{
 	"leaveGroup.input.conversationId":    {chat.KindConversation, theGroup, members, ""},
 	"setMemberRole.input.conversationId": {chat.KindConversation, theGroup, ownerOnly, ""},
 	"setMemberRole.input.userId":         {chat.KindUser, theAnother, verdicts{"owner": {"", "promotes a member"}}, ""},
+
+	"setAvatar.input.fileId":              {chat.KindFile, theUpload, verdicts{"owner": {"", "has uploaded it"}}, ""},
+	"setGroupAvatar.input.fileId":         {chat.KindFile, theUpload, verdicts{"owner": {"", "has uploaded it"}}, ""},
+	"setGroupAvatar.input.conversationId": {chat.KindConversation, theGroup, ownerOnly, ""},
 
 	"sendMessage.input.conversationId":                  {chat.KindConversation, theGroup, members, ""},
 	"markRead.input.conversationId":                     {chat.KindConversation, theGroup, members, ""},
@@ -167,6 +173,7 @@ var values = map[string]any{
 	"setMemberRole.input.conversationId":                   ownGroup,
 	"setMemberRole.input.userId":                           func(s *stage, _ string) string { return s.cast["host"].ID },
 	"setMemberRole.input.role":                             "MEMBER",
+	"setGroupAvatar.input.conversationId":                  ownGroup,
 	"sendMessage.input.conversationId":                     theGroup,
 	"sendMessage.input.body":                               "hello",
 	"sendMessage.input.clientKey":                          func(s *stage, _ string) string { s.keys++; return fmt.Sprint("key ", s.keys) },
@@ -199,7 +206,7 @@ type stage struct {
 	gone   string            // a group that was deleted
 	keys   int
 
-	group, request, session string // since the last renew
+	group, request, session, upload string // since the last renew
 }
 
 func newStage(t *testing.T, sdl *ast.Schema, url string) *stage {
@@ -254,6 +261,9 @@ func (s *stage) renew(k chat.Kind) {
 		if _, err := s.attempt("member", "sendFriendRequest", "userId", s.cast["owner"].ID); err == nil {
 			s.do("owner", "sendFriendRequest", "userId", s.cast["member"].ID)
 		}
+	}
+	if s.upload == "" || k == chat.KindFile {
+		s.upload = testkit.MustUpload(s, s.cast["owner"].Client, testkit.Picture(8, 8, color.White))
 	}
 	if s.session == "" || k == chat.KindSession {
 		s.session = s.signIn("owner").session

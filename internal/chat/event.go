@@ -32,6 +32,7 @@ const (
 
 	NotificationPreferencesChanged   EventType = "NOTIFICATION_PREFERENCES_CHANGED"   // user:self; Subject is the user
 	ConversationNotificationsChanged EventType = "CONVERSATION_NOTIFICATIONS_CHANGED" // user:self; Subject is the user; Conversation, Level, Until
+	ExportUpdated                    EventType = "EXPORT_UPDATED"                     // user:owner; the export of their data was asked for, or is ready
 )
 
 // LogEvents are all events of the log.
@@ -39,6 +40,7 @@ var LogEvents = []EventType{
 	FriendRequestSent, FriendRequestAccepted, FriendRequestRejected, FriendRequestCancelled, FriendshipMade, FriendshipEnded, UserBlocked, UserUnblocked,
 	ProfileChanged, AccountUpdated, SessionStarted, SessionEnded, ConversationCreated, ConversationUpdated, ConversationDeleted, MemberAdded, MemberRemoved, MemberLeft,
 	MemberRoleChanged, MessageAdded, ReceiptUpdated, NotificationPreferencesChanged, ConversationNotificationsChanged,
+	ExportUpdated,
 }
 
 // What subscriptions deliver besides: never in the log.
@@ -116,6 +118,7 @@ type Rows struct {
 	Account      *Account // never travels between nodes
 	Conversation *Conversation
 	Receipt      *Receipt
+	Export       *Export
 
 	Snapshot  bool // of an ephemeral signal: it is the whole state
 	Presences []Presence

@@ -23,10 +23,11 @@ const (
 	KindMessage
 	KindMailToken
 	KindPushSubscription
+	KindFile
 )
 
 var prefixes = [...]string{KindUser: "usr", KindSession: "ses", KindFriendRequest: "frq", KindConversation: "cnv", KindMessage: "msg", KindMailToken: "mtk",
-	KindPushSubscription: "psh"}
+	KindPushSubscription: "psh", KindFile: "fil"}
 
 func (k Kind) String() string { return prefixes[k] }
 

@@ -8,6 +8,7 @@ type User struct {
 	Username    string
 	DisplayName string
 	Bio         string
+	Avatar      ID // a file; zero: none
 	CreatedAt   time.Time
 	LastSeenAt  time.Time // when they were last connected; zero: never
 }
@@ -107,6 +108,7 @@ type Conversation struct {
 	ID          ID
 	Kind        ConversationKind
 	Title       string // empty for a direct one
+	Avatar      ID     // a file; zero: none
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	MemberCount int

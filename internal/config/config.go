@@ -63,6 +63,7 @@ type Config struct {
 	NotifyWorkers      int           `env:"PARLEY_NOTIFY_WORKERS" flag:"notify-workers" default:"8" min:"1" help:"jobs of notifications that this node runs at once"`
 	WebhookWorkers     int           `env:"PARLEY_WEBHOOK_WORKERS" flag:"webhook-workers" default:"16" min:"1" help:"webhooks that this node calls at once"`
 	MaintenanceWorkers int           `env:"PARLEY_MAINTENANCE_WORKERS" flag:"maintenance-workers" default:"2" min:"1" help:"maintenance jobs that this node runs at once"`
+	FileWorkers        int           `env:"PARLEY_FILE_WORKERS" flag:"file-workers" default:"2" min:"0" help:"jobs of pictures and exports that this node runs at once; 0: leaves them to other nodes"`
 	CheckEvery         time.Duration `env:"PARLEY_CHECK_EVERY" flag:"check-every" default:"24h" min:"0s" help:"how often the log and every counter are checked, on one of the nodes; 0s: never"`
 	BackupEvery        time.Duration `env:"PARLEY_BACKUP_EVERY" flag:"backup-every" default:"24h" min:"0s" help:"how often a SQLite database is copied; 0s: never"`
 	BackupDir          string        `env:"PARLEY_BACKUP_DIR" flag:"backup-dir" help:"folder of the copies; empty: backups in the data folder"`
@@ -76,6 +77,7 @@ type Config struct {
 	SendsPerSecond  int           `env:"PARLEY_SENDS_PER_SECOND" flag:"sends-per-second" default:"10" min:"1" help:"messages a second for each user, on all nodes together"`
 	MaxMessageChars int           `env:"PARLEY_MAX_MESSAGE_CHARS" flag:"max-message-chars" default:"4000" min:"1" help:"characters of a message"`
 
+	MaxUpload     Bytes         `env:"PARLEY_MAX_UPLOAD" flag:"max-upload" default:"5MiB" min:"1KiB" help:"size of a picture that is uploaded"`
 	MaxBody       Bytes         `env:"PARLEY_MAX_BODY" flag:"max-body" default:"1MiB" min:"1KiB" help:"size of a request body"`
 	BodyTimeout   time.Duration `env:"PARLEY_BODY_TIMEOUT" flag:"body-timeout" default:"30s" min:"100ms" help:"time a request body may take to arrive"`
 	MaxTokens     int           `env:"PARLEY_MAX_TOKENS" flag:"max-tokens" default:"1000" min:"50" help:"lexical tokens of a document"`

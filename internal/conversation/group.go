@@ -70,6 +70,9 @@ func (s *Service) DeleteGroup(ctx context.Context, viewer, group chat.ID) (chat.
 
 func remove(tx *store.Tx, g chat.Conversation) error {
 	tx.Emit(chat.Event{Type: chat.ConversationDeleted}, chat.ConversationTopic(g.ID))
+	if err := forget(tx, g); err != nil {
+		return err
+	}
 	return tx.DeleteConversation(g.ID)
 }
 

@@ -96,6 +96,16 @@ func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
 	if err != nil {
 		return err
 	}
+	var askers []chat.ID
+	for _, e := range events {
+		if e.Type == chat.ExportUpdated {
+			askers = append(askers, e.Topic.ID)
+		}
+	}
+	exports, err := load(ctx, askers, s.store.Exports, func(x *chat.Export) chat.ID { return x.User })
+	if err != nil {
+		return err
+	}
 	for _, e := range events {
 		r, about := &e.Rows, subject(e)
 		if r.Actor == nil {
@@ -110,6 +120,9 @@ func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
 		}
 		if e.Type == chat.AccountUpdated {
 			r.Account = accounts[e.Subject]
+		}
+		if e.Type == chat.ExportUpdated {
+			r.Export = exports[e.Topic.ID]
 		}
 		if e.Type == chat.ReceiptUpdated {
 			r.Receipt = &chat.Receipt{Conversation: e.Topic.ID, User: e.Subject, Seq: e.Seq, At: e.At}

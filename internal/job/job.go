@@ -32,10 +32,11 @@ const (
 	Notify      = "notify"
 	Webhooks    = "webhooks"
 	Maintenance = "maintenance"
+	Files       = "files"
 )
 
 // Queues are all of them.
-var Queues = []string{Mail, Notify, Webhooks, Maintenance}
+var Queues = []string{Mail, Notify, Webhooks, Maintenance, Files}
 
 // MaxAttempts is how often a job is tried unless its options say otherwise. The last attempt is about a day after the first.
 const MaxAttempts = 14

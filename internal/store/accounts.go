@@ -20,7 +20,7 @@ func (r reader) Accounts(ctx context.Context, users []chat.ID) ([]chat.Account, 
 // Mailbox reads a user and their address, empty if they have none that is verified; chat.ErrNotFound while they are suspended.
 func (r reader) Mailbox(ctx context.Context, user chat.ID) (u chat.User, address string, err error) {
 	u, err = one(r.db.WithContext(ctx), func(r rows) (u chat.User, err error) {
-		err = r.Scan(scanID(&u.ID, chat.KindUser), &u.Username, &u.DisplayName, &u.Bio, scanTime(&u.CreatedAt), scanTime(&u.LastSeenAt), &address)
+		err = r.Scan(append(userFields(&u), &address)...)
 		return u, err
 	}, "SELECT "+userColumns+", coalesce(email, '') FROM users WHERE id = ? AND suspended_at IS NULL", id(user))
 	return u, address, translate(err)

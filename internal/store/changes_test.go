@@ -59,6 +59,27 @@ func changes() map[string]change {
 			return err
 		}},
 
+		"InsertFile": {make: func(tx *store.Tx) error {
+			f := chat.File{ID: chat.NewID(chat.KindFile), Owner: me, Purpose: chat.FileAvatar, CreatedAt: tx.Now}
+			if _, err := tx.InsertFile(f); err != nil {
+				return err
+			}
+			return tx.CompleteFile(f)
+		}},
+		"InsertChunk":   {make: func(tx *store.Tx) error { return tx.InsertChunk(nth(chat.KindFile, 7), 9, []byte("x")) }},
+		"CompleteFile":  {make: func(tx *store.Tx) error { return none(tx.CompleteFile(chat.File{ID: nth(chat.KindFile, 7)})) }},
+		"UseUpload":     {make: func(tx *store.Tx) error { return none(tx.UseUpload(me, nth(chat.KindFile, 7))) }},
+		"UnusedUploads": {make: func(tx *store.Tx) error { _, _, err := tx.UnusedUploads(me); return err }},
+		"DeleteFile":    {make: func(tx *store.Tx) error { return tx.DeleteFile(nth(chat.KindFile, 7)) }},
+		"ExpireFile":    {make: func(tx *store.Tx) error { return tx.ExpireFile(nth(chat.KindFile, 7)) }},
+		"PutExport": {make: func(tx *store.Tx) error {
+			return tx.PutExport(chat.Export{User: me, RequestedAt: tx.Now, ExpiresAt: tx.Now})
+		}},
+		"FinishExport": {make: func(tx *store.Tx) error {
+			_, err := tx.FinishExport(chat.Export{User: me, RequestedAt: tx.Now, ExpiresAt: tx.Now})
+			return err
+		}},
+
 		"PendingRequest":       {make: func(tx *store.Tx) error { return absent(tx.PendingRequest(a, b)) }},
 		"CountPendingRequests": {make: func(tx *store.Tx) error { _, err := tx.CountPendingRequests(me, 100); return err }},
 		"InsertRequest":        {make: func(tx *store.Tx) error { return tx.InsertRequest(request) }},
@@ -129,6 +150,8 @@ func changes() map[string]change {
 		"SetRole": {make: func(tx *store.Tx) error { return tx.SetRole(room, me, chat.RoleAdmin) }},
 	}
 }
+
+func none(err error) error { return absent(0, err) }
 
 func absent[T any](_ T, err error) error {
 	if errors.Is(err, chat.ErrNotFound) {
@@ -215,6 +238,10 @@ func TestChangesGoByAnIndex(t *testing.T) {
 			})
 			look("KeepJobs", "", func() error { return s.KeepJobs(ctx, []int64{1, 2}) })
 			look("RescueJobs", "", func() error { _, err := s.RescueJobs(ctx, time.Minute, 10, "gone"); return err })
+			look("TrimFiles", "", func() error {
+				_, err := s.TrimFiles(ctx, time.Unix(1700000009, 0), 100)
+				return err
+			})
 			look("TrimLimits", "", func() error { _, err := s.TrimLimits(ctx, 100); return err })
 		}
 	})

@@ -6,11 +6,11 @@ import (
 	"github.com/parley-chat/parley/internal/chat"
 )
 
-const conversationColumns = "c.id, c.kind, c.title, c.created_at, c.updated_at, c.member_count, c.silent, c.last_seq, c.last_message_id"
+const conversationColumns = "c.id, c.kind, c.title, c.created_at, c.updated_at, c.member_count, c.silent, c.last_seq, c.last_message_id, c.avatar_id"
 
 func conversationFields(c *chat.Conversation) []any {
 	return []any{scanID(&c.ID, chat.KindConversation), &c.Kind, &c.Title, scanTime(&c.CreatedAt), scanTime(&c.UpdatedAt),
-		&c.MemberCount, &c.Silent, &c.LastSeq, scanID(&c.LastMessage, chat.KindMessage)}
+		&c.MemberCount, &c.Silent, &c.LastSeq, scanID(&c.LastMessage, chat.KindMessage), scanID(&c.Avatar, chat.KindFile)}
 }
 
 func scanConversation(r rows) (c chat.Conversation, err error) {
@@ -87,9 +87,10 @@ func (tx *Tx) InsertDirect(a, b, conversation chat.ID) error {
 	return err
 }
 
-// UpdateConversation stores title, member count and silence of a conversation that this transaction has locked.
+// UpdateConversation stores title, avatar, member count and silence of a conversation that this transaction has locked.
 func (tx *Tx) UpdateConversation(c chat.Conversation) error {
-	_, err := tx.exec("UPDATE conversations SET title = ?, member_count = ?, silent = ? WHERE id = ?", c.Title, c.MemberCount, c.Silent, id(c.ID))
+	_, err := tx.exec("UPDATE conversations SET title = ?, avatar_id = ?, member_count = ?, silent = ? WHERE id = ?",
+		c.Title, id(c.Avatar), c.MemberCount, c.Silent, id(c.ID))
 	return err
 }
 

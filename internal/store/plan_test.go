@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"io"
 	"reflect"
 	"regexp"
 	"slices"
@@ -161,6 +162,14 @@ func readings() map[string]reading {
 			return u, err
 		}),
 
+		"FileByID":   read(func(ctx ctx, s st) (chat.File, error) { return s.FileByID(ctx, nth(chat.KindFile, 1), now) }),
+		"Thumbnails": read(func(ctx ctx, s st) ([]chat.File, error) { return s.Thumbnails(ctx, nth(chat.KindFile, 1)) }),
+		"ReadFile": read(func(ctx ctx, s st) ([]byte, error) {
+			return io.ReadAll(s.ReadFile(ctx, chat.File{ID: nth(chat.KindFile, 1), Size: 10}))
+		}),
+		"Exports":  read(func(ctx ctx, s st) ([]chat.Export, error) { return s.Exports(ctx, users) }),
+		"FirstSeq": read(func(ctx ctx, s st) (int64, error) { return s.FirstSeq(ctx, room, 100) }),
+
 		"SessionPage": read(func(ctx ctx, s st) (chat.List[chat.Session], error) {
 			return s.SessionPage(ctx, me, now, chat.Page{Limit: 50})
 		}),
@@ -191,7 +200,7 @@ func readings() map[string]reading {
 }
 
 // writing are the methods that take a context and do not read, or not for a user.
-var writing = []string{"Backup", "Check", "Commit", "Follow", "JobStats", "KeepJobs", "Migrate", "Migrations", "NewEpoch", "Ping", "RescueJobs", "SetLastSeen", "TakeLimit", "Trim", "TrimLimits", "TrimMailTokens", "TrimSessions", "Write"}
+var writing = []string{"Backup", "Check", "Commit", "Follow", "JobStats", "KeepJobs", "Migrate", "Migrations", "NewEpoch", "Ping", "RescueJobs", "SetLastSeen", "TakeLimit", "Trim", "TrimFiles", "TrimLimits", "TrimMailTokens", "TrimSessions", "Write", "WriteFile"}
 
 func TestReadingsAreAllThere(t *testing.T) {
 	t.Parallel()

@@ -27,13 +27,15 @@ var (
 	seedTime   = regexp.MustCompile(`\bt\(((?:[^()]|\([^()]*\))*)\)`)
 )
 
-// mustFill runs statements on a database, in either's words: series(n) is the numbers from 1 to n, u(n) an id, and t(n) a
-// time.
+// mustFill runs statements on a database, in either's words: series(n) is the numbers from 1 to n, u(n) an id, t(n) a
+// time, and CAST(… AS bytes) bytes.
 func mustFill(t *testing.T, url string, statements ...string) {
 	t.Helper()
 	driver, source := "pgx", url
+	bytes := "bytea"
 	u, at := "lpad(to_hex(($1)::bigint), 32, '0')::uuid", "to_timestamp(1700000000 + $1)"
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		bytes = "blob"
 		driver, source = "sqlite3", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=synchronous(OFF)"
 		u, at = "unhex(printf('%032x', $1))", "((1700000000 + $1) * 1000000)"
 	}
@@ -45,6 +47,7 @@ func mustFill(t *testing.T, url string, statements ...string) {
 	for _, s := range statements {
 		s = seedSeries.ReplaceAllString(s, "(WITH RECURSIVE s(n) AS (SELECT CAST(1 AS bigint) UNION ALL SELECT n + 1 FROM s WHERE n < $1) SELECT n FROM s) AS s")
 		s = seedTime.ReplaceAllString(seedID.ReplaceAllString(s, u), at)
+		s = strings.ReplaceAll(s, "AS bytes)", "AS "+bytes+")")
 		if _, err := db.ExecContext(context.Background(), s); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
@@ -90,5 +93,9 @@ var crowd = []string{
 	`UPDATE conversations SET last_seq = 5000 WHERE id = u(1)`,
 	`INSERT INTO push_subscriptions (id, user_id, session_id, endpoint, endpoint_hash, p256dh, auth, created_at)
 		SELECT u(n), u(n % 3000 + 1), u(n), 'https://push.example.net/' || n, 'hash ' || n, 'p', 'a', t(n) FROM series(4000) WHERE n % 3 <> 0`,
+	`INSERT INTO files (id, owner_id, purpose, parent_id, size, width, sha256, created_at, expires_at) SELECT u(n), u(n % 300 + 1), 'AVATAR', NULL, 9, 9, CAST('x' AS bytes), t(n), CASE WHEN n % 2 = 0 THEN t(n + 1000000000) END FROM series(3000)`,
+	`INSERT INTO files (id, owner_id, purpose, parent_id, size, width, sha256, created_at) SELECT u(n + 3000), u(n % 300 + 1), 'THUMBNAIL', u(n % 1500 * 2 + 1), 9, n % 2 + 64, CAST('x' AS bytes), t(n) FROM series(3000) WHERE true ON CONFLICT DO NOTHING`,
+	`INSERT INTO file_chunks (file_id, n, data) SELECT u(n % 3000 + 1), (n - 1) / 3000, CAST('many bytes' AS bytes) FROM series(9000)`,
+	`INSERT INTO exports (user_id, requested_at, expires_at) SELECT u(n), t(n), t(n + 1000000000) FROM series(3000)`,
 	`INSERT INTO limits (key, full_at) SELECT u(n), 1700000000000000 + n FROM series(3000)`,
 }

@@ -11,10 +11,15 @@ import (
 	"github.com/parley-chat/parley/internal/chat"
 )
 
-const userColumns = "id, username, display_name, bio, created_at, last_seen_at"
+const userColumns = "id, username, display_name, bio, avatar_id, created_at, last_seen_at"
+
+func userFields(u *chat.User) []any {
+	return []any{scanID(&u.ID, chat.KindUser), &u.Username, &u.DisplayName, &u.Bio,
+		scanID(&u.Avatar, chat.KindFile), scanTime(&u.CreatedAt), scanTime(&u.LastSeenAt)}
+}
 
 func scanUser(r rows) (u chat.User, err error) {
-	err = r.Scan(scanID(&u.ID, chat.KindUser), &u.Username, &u.DisplayName, &u.Bio, scanTime(&u.CreatedAt), scanTime(&u.LastSeenAt))
+	err = r.Scan(userFields(&u)...)
 	return u, err
 }
 
@@ -101,7 +106,7 @@ func (r reader) CredentialsOf(ctx context.Context, user chat.ID) (Credentials, e
 // LockUser locks a user's row and reads it with the password's hash, or chat.ErrNotFound.
 func (tx *Tx) LockUser(user chat.ID) (u chat.User, passwordHash string, err error) {
 	u, err = one(tx.db, func(r rows) (u chat.User, err error) {
-		err = r.Scan(scanID(&u.ID, chat.KindUser), &u.Username, &u.DisplayName, &u.Bio, scanTime(&u.CreatedAt), scanTime(&u.LastSeenAt), &passwordHash)
+		err = r.Scan(append(userFields(&u), &passwordHash)...)
 		return u, err
 	}, "SELECT "+userColumns+", password_hash FROM users WHERE id = ?"+tx.lock, id(user))
 	return u, passwordHash, err
@@ -117,7 +122,8 @@ func (tx *Tx) InsertUser(u chat.User, passwordHash string) (bool, error) {
 
 // UpdateProfile stores what a user shows of themselves.
 func (tx *Tx) UpdateProfile(u chat.User) error {
-	_, err := tx.exec("UPDATE users SET display_name = ?, display_key = ?, bio = ? WHERE id = ?", u.DisplayName, strings.ToLower(u.DisplayName), u.Bio, id(u.ID))
+	_, err := tx.exec("UPDATE users SET display_name = ?, display_key = ?, bio = ?, avatar_id = ? WHERE id = ?",
+		u.DisplayName, strings.ToLower(u.DisplayName), u.Bio, id(u.Avatar), id(u.ID))
 	return err
 }
 

@@ -16,6 +16,7 @@ const (
 	ForAddress     = "address"     // shows that an address is somebody's
 	ForPassword    = "password"    // sets a new password
 	ForUnsubscribe = "unsubscribe" // turns mails off; a blank and their kind follow
+	ForExport      = "export"      // gives the copy of somebody's data; a blank and until when follow
 )
 
 // Link makes the token of a link that is sent to somebody, for one purpose. It is the same however often it is made, and

@@ -38,20 +38,7 @@ func (s *Service) UpdateProfile(ctx context.Context, v chat.Viewer, newName, new
 		if u == before {
 			return nil
 		}
-		if err := tx.UpdateProfile(u); err != nil {
-			return err
-		}
-		friends, err := tx.FriendIDs(ctx, u.ID)
-		if err != nil {
-			return err
-		}
-		topics := []chat.Topic{chat.UserTopic(u.ID)}
-		for _, f := range friends {
-			topics = append(topics, chat.UserTopic(f))
-		}
-		row := u
-		tx.Emit(chat.Event{Type: chat.ProfileChanged, Subject: u.ID, Rows: chat.Rows{Actor: &row, User: &row}}, topics...)
-		return nil
+		return profileChanged(ctx, tx, u)
 	})
 	return &u, pos, err
 }

@@ -30,7 +30,7 @@ import (
 
 // Config is how jobs are run.
 type Config struct {
-	// Concurrency is how many jobs of each queue this node runs at once. Queues that are not named are left to others.
+	// Concurrency is how many jobs of each queue this node runs at once. Queues that are not named, or with 0, are left to others.
 	Concurrency map[string]int
 	// Timeout is how long an attempt may take unless its handler says otherwise; 0 means a minute.
 	Timeout time.Duration
@@ -126,7 +126,9 @@ const never = 1000 * time.Hour
 func (w *Worker) Start() error {
 	queues := map[string]river.QueueConfig{}
 	for q, n := range w.Concurrency {
-		queues[q] = river.QueueConfig{MaxWorkers: n}
+		if n > 0 {
+			queues[q] = river.QueueConfig{MaxWorkers: n}
+		}
 	}
 	r, err := w.jobs.Runner(&river.Config{
 		Queues: queues, Workers: w.handlers, PeriodicJobs: w.periodic,

@@ -77,16 +77,21 @@ func TestCookies(t *testing.T) {
 		cleared := post(h, "mutation { signOut { cursor } }").Result().Cookies()
 		for i, name := range []string{"parley_access", "parley_refresh"} {
 			for _, cookies := range [][]*http.Cookie{set, cleared} {
-				if len(cookies) != 3 || cookies[1].Path != "/admin" || cookies[1].Name != "parley_access" || cookies[1].Value != cookies[0].Value ||
-					!cookies[1].HttpOnly || cookies[1].Secure != production {
+				if len(cookies) != 4 {
 					t.Fatalf("cookies %v", cookies)
 				}
-				c := cookies[2*i]
+				for i, path := range []string{"/files", "/admin"} {
+					c := cookies[1+i]
+					if c.Path != path || c.Name != "parley_access" || c.Value != cookies[0].Value || !c.HttpOnly || c.Secure != production {
+						t.Fatalf("cookies %v", cookies)
+					}
+				}
+				c := cookies[3*i]
 				if c.Name != name || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/graphql" || c.Secure != production {
 					t.Errorf("%v", c)
 				}
 			}
-			if set, cleared := set[2*i], cleared[2*i]; set.Value == "" || set.Expires.IsZero() || cleared.Value != "" || cleared.MaxAge >= 0 {
+			if set, cleared := set[3*i], cleared[3*i]; set.Value == "" || set.Expires.IsZero() || cleared.Value != "" || cleared.MaxAge >= 0 {
 				t.Errorf("set %v, cleared %v", set, cleared)
 			}
 		}

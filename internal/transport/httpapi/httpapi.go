@@ -19,10 +19,13 @@ import (
 
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/config"
+	"github.com/parley-chat/parley/internal/export"
+	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/obs"
 )
 
-// Config is what New needs. Everything is required but Transports, Extensions, GraphiQL and, without pages, Admin and IsAdmin.
+// Config is what New needs. Everything is required but Transports, Extensions, Files, Exports, GraphiQL
+// and, without pages, Admin and IsAdmin.
 type Config struct {
 	Settings config.Config
 	Schema   graphql.ExecutableSchema
@@ -37,8 +40,10 @@ type Config struct {
 
 	Transports []graphql.Transport        // sockets and streams; asked before POST and GET
 	Extensions []graphql.HandlerExtension // run after the limits, in this order
-	GraphiQL   http.Handler               // at the root, if the settings want it
-	Admin      map[string]http.Handler    // pages below /admin/, by path, for whom IsAdmin admits
+	Files      *file.Service              // with Exports: uploads and what they lead to
+	Exports    *export.Service
+	GraphiQL   http.Handler            // at the root, if the settings want it
+	Admin      map[string]http.Handler // pages below /admin/, by path, for whom IsAdmin admits
 	IsAdmin    func(context.Context, chat.ID) (bool, error)
 }
 
@@ -54,7 +59,7 @@ func (c Config) validate() error {
 	return nil
 }
 
-// New returns the handler of the public address: /graphql, /schema.graphql, /livez, /readyz, GraphiQL and, in
+// New returns the handler of the public address: /graphql, /schema.graphql, /files, /livez, /readyz, GraphiQL and, in
 // development, /metrics.
 func New(c Config) (http.Handler, error) {
 	if err := c.validate(); err != nil {
@@ -84,6 +89,10 @@ func New(c Config) (http.Handler, error) {
 	auth := authenticator{c.Authenticate, origins, proxies}
 	handle("/graphql", "/graphql", crossOrigin.Handler(auth.wrap(compress(c.graphql()))))
 	handle("GET /schema.graphql", "/schema.graphql", crossOrigin.Handler(compress(text(c.SDL))))
+	if c.Files != nil {
+		handle(filesPath, filesPath, crossOrigin.Handler(auth.wrap(http.HandlerFunc(c.upload))))
+		handle("GET "+filesPath+"/{id}", filesPath+"/{id}", http.HandlerFunc(c.download))
+	}
 	for path, page := range c.Admin {
 		handle(path, path, c.admins(page))
 	}

@@ -52,8 +52,9 @@ func isLocalhost(host string) bool {
 // preflighted says whether a browser would have asked before sending the request from a foreign page, or the page is
 // known not to be one: otherwise any page could make its visitor's browser send it, with cookies.
 func (o Origins) preflighted(r *http.Request) bool {
-	switch mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.ToLower(strings.TrimSpace(mediaType)) {
-	case typeJSON, typeGraphQL:
+	mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	if mediaType == typeJSON || mediaType == typeGraphQL || strings.HasPrefix(mediaType, "image/") || r.Header.Get("Authorization") != "" {
 		return true
 	}
 	h := r.Header

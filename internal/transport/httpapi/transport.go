@@ -175,10 +175,12 @@ func (a answer) send(status int, resp *graphql.Response) {
 	for _, c := range token.CarrierFrom(a.r.Context()).Cookies() {
 		c.Secure = a.secure
 		http.SetCookie(a.w, c)
-		if c.Name == token.AccessCookie { // for the operators' pages, which never see the refresh token
-			c := *c
-			c.Path = adminPath
-			http.SetCookie(a.w, &c)
+		if c.Name == token.AccessCookie { // for uploads and the operators' pages, which never see the refresh token
+			for _, path := range []string{filesPath, adminPath} {
+				c := *c
+				c.Path = path
+				http.SetCookie(a.w, &c)
+			}
 		}
 	}
 	body, err := encode(resp)

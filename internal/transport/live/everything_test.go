@@ -25,6 +25,7 @@ type (
 	everyTyping       struct{}
 	everySession      struct{}
 	everyUser         struct{}
+	everyExport       struct{}
 	everySubscription struct{}
 	everyPreference   struct{}
 )
@@ -38,6 +39,7 @@ func (everything) Presence() generated.PresenceResolver           { return every
 func (everything) TypingChanged() generated.TypingChangedResolver { return everyTyping{} }
 func (everything) Session() generated.SessionResolver             { return everySession{} }
 func (everything) User() generated.UserResolver                   { return everyUser{} }
+func (everything) Export() generated.ExportResolver               { return everyExport{} }
 func (everything) Subscription() generated.SubscriptionResolver   { return everySubscription{} }
 func (everything) NotificationPreferencesChanged() generated.NotificationPreferencesChangedResolver {
 	return everyPreference{}
@@ -82,6 +84,28 @@ func pageOf[E, N any](first *int, after *string, last *int, before *string, node
 
 func (everyConversation) Title(context.Context, *chat.Conversation) (*string, error) {
 	return &someConversation().Title, nil
+}
+
+func (everyConversation) AvatarURL(_ context.Context, _ *chat.Conversation, size model.AvatarSize) (*string, error) {
+	return avatar(size)
+}
+
+func (everyUser) AvatarURL(_ context.Context, _ *chat.User, size model.AvatarSize) (*string, error) {
+	return avatar(size)
+}
+
+func avatar(size model.AvatarSize) (*string, error) {
+	link := "/files/" + string(size)
+	return &link, nil
+}
+
+func (everyExport) Status(context.Context, *chat.Export) (model.ExportStatus, error) {
+	return model.ExportStatusReady, nil
+}
+
+func (everyExport) URL(context.Context, *chat.Export) (*string, error) {
+	link := "/files/export"
+	return &link, nil
 }
 
 func (everyConversation) Members(_ context.Context, _ *chat.Conversation, first *int, after *string, last *int, before *string) (*model.MemberConnection, error) {
