@@ -20,14 +20,17 @@ type Loaders struct {
 	Requests      loader[*chat.FriendRequest]
 	Presences     loader[chat.Presence]
 	Preferences   loader[*chat.NotificationPreferences] // by user
-	// These three look with the viewer's eyes, and fail where there is none.
+	// These look with the viewer's eyes, and fail where there is none.
 	Memberships   loader[*chat.Member] // the viewer's, by conversation; nil: not a member
 	Peers         loader[chat.ID]      // the other one of a direct conversation
 	Relationships loader[chat.Relationship]
+	Webhooks      loader[[]chat.Webhook] // of conversations
 	// Lists within the conversations of a list.
 	Members  pages[chat.Member]
 	History  pages[chat.Message]
 	Receipts pages[chat.Receipt]
+	// Lists within webhooks, for each status.
+	Pending, Delivered, Dead pages[chat.WebhookDelivery]
 }
 
 type loader[V any] struct {
@@ -118,6 +121,8 @@ func (r *Resolver) WithLoaders(ctx context.Context) context.Context {
 			memberships:   optional(ofViewer(r.Conversations.Memberships)),
 			peers:         ofViewer(r.Conversations.Peers),
 			relationships: ofViewer(r.Friends.Relationships),
+			webhooks:      ofViewer(r.Hooks.Of),
+			deliveries:    r.Hooks.Deliveries,
 			members:       r.Conversations.MembersOf,
 			history:       r.Messages.Pages,
 			receipts: func(ctx context.Context, ids []chat.ID, p chat.Page) (map[chat.ID]chat.List[chat.Receipt], error) {
@@ -133,7 +138,8 @@ func (r *Resolver) WithLoaders(ctx context.Context) context.Context {
 	l.Users.batch, l.Conversations.batch, l.Messages.batch, l.Requests.batch = b.users, b.conversations, b.messages, b.requests
 	l.Preferences.batch = b.preferences
 	l.Presences.batch, l.Memberships.batch, l.Peers.batch, l.Relationships.batch = b.presences, b.memberships, b.peers, b.relationships
-	l.Members.read, l.History.read, l.Receipts.read = b.members, b.history, b.receipts
+	l.Members.read, l.History.read, l.Receipts.read, l.Webhooks.batch = b.members, b.history, b.receipts, b.webhooks
+	l.Pending.read, l.Delivered.read, l.Dead.read = b.deliveriesThatAre(chat.DeliveryPending), b.deliveriesThatAre(chat.DeliveryDelivered), b.deliveriesThatAre(chat.DeliveryDead)
 	return context.WithValue(ctx, loadersKey{}, l)
 }
 
@@ -151,6 +157,14 @@ type batches struct {
 	members       func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[chat.Member], error)
 	history       func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[chat.Message], error)
 	receipts      func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[chat.Receipt], error)
+	webhooks      batch[[]chat.Webhook]
+	deliveries    func(context.Context, []chat.ID, chat.DeliveryStatus, chat.Page) (map[chat.ID]chat.List[chat.WebhookDelivery], error)
+}
+
+func (b *batches) deliveriesThatAre(status chat.DeliveryStatus) func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[chat.WebhookDelivery], error) {
+	return func(ctx context.Context, ids []chat.ID, p chat.Page) (map[chat.ID]chat.List[chat.WebhookDelivery], error) {
+		return b.deliveries(ctx, ids, status, p)
+	}
 }
 
 func (r *Resolver) loaders(ctx context.Context) *Loaders {

@@ -10,3 +10,12 @@ func connection[T, E any](l chat.List[T], edge func(cursor string, node *T) E) (
 	}
 	return edges, l.Nodes, &l.Info
 }
+
+// known is a value that may be missing: its zero is null.
+func known[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}

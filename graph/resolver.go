@@ -10,6 +10,7 @@ import (
 	"github.com/parley-chat/parley/internal/feed"
 	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/friend"
+	"github.com/parley-chat/parley/internal/hook"
 	"github.com/parley-chat/parley/internal/message"
 	"github.com/parley-chat/parley/internal/notification"
 	"github.com/parley-chat/parley/internal/presence"
@@ -28,6 +29,7 @@ type Resolver struct {
 	Presences     *presence.Service
 	Notifications *notification.Service
 	Pushes        *pushing.Service
+	Hooks         *hook.Service
 	Feed          *feed.Service
 	Files         *file.Service
 	Exports       *export.Service

@@ -4962,4 +4962,23 @@ func (ec *executionContext) marshalOEventType2ᚕgithubᚗcomᚋparleyᚑchatᚋ
 	return ret
 }
 
+func (ec *executionContext) unmarshalOEventType2ᚖgithubᚗcomᚋparleyᚑchatᚋparleyᚋinternalᚋchatᚐEventType(ctx context.Context, v any) (*chat.EventType, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := chat.EventType(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOEventType2ᚖgithubᚗcomᚋparleyᚑchatᚋparleyᚋinternalᚋchatᚐEventType(ctx context.Context, sel ast.SelectionSet, v *chat.EventType) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
+}
+
 // endregion ***************************** type.gotpl *****************************

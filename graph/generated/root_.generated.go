@@ -39,6 +39,8 @@ type ResolverRoot interface {
 	Subscription() SubscriptionResolver
 	TypingChanged() TypingChangedResolver
 	User() UserResolver
+	Webhook() WebhookResolver
+	WebhookDelivery() WebhookDeliveryResolver
 }
 
 type DirectiveRoot struct {
@@ -115,6 +117,7 @@ type ComplexityRoot struct {
 		Title             func(childComplexity int) int
 		UnreadCount       func(childComplexity int) int
 		UpdatedAt         func(childComplexity int) int
+		Webhooks          func(childComplexity int) int
 		Writable          func(childComplexity int) int
 	}
 
@@ -166,9 +169,20 @@ type ComplexityRoot struct {
 		Cursor       func(childComplexity int) int
 	}
 
+	CreateWebhookPayload struct {
+		Cursor  func(childComplexity int) int
+		Secret  func(childComplexity int) int
+		Webhook func(childComplexity int) int
+	}
+
 	DeleteGroupPayload struct {
 		ConversationID func(childComplexity int) int
 		Cursor         func(childComplexity int) int
+	}
+
+	DeleteWebhookPayload struct {
+		Cursor    func(childComplexity int) int
+		WebhookID func(childComplexity int) int
 	}
 
 	Export struct {
@@ -367,18 +381,24 @@ type ComplexityRoot struct {
 		ChangeEmail                   func(childComplexity int, input model.ChangeEmailInput) int
 		ChangePassword                func(childComplexity int, input model.ChangePasswordInput) int
 		CreateGroup                   func(childComplexity int, input model.CreateGroupInput) int
+		CreateWebhook                 func(childComplexity int, input model.CreateWebhookInput) int
 		DeleteGroup                   func(childComplexity int, input model.DeleteGroupInput) int
+		DeleteWebhook                 func(childComplexity int, input model.DeleteWebhookInput) int
 		LeaveGroup                    func(childComplexity int, input model.LeaveGroupInput) int
 		MarkRead                      func(childComplexity int, input model.MarkReadInput) int
+		PingWebhook                   func(childComplexity int, input model.PingWebhookInput) int
 		RefreshSession                func(childComplexity int, input *model.RefreshSessionInput) int
 		RejectFriendRequest           func(childComplexity int, input model.RejectFriendRequestInput) int
 		RemoveFriend                  func(childComplexity int, input model.RemoveFriendInput) int
 		RemoveMember                  func(childComplexity int, input model.RemoveMemberInput) int
+		ReplayDeadWebhookDeliveries   func(childComplexity int, input model.ReplayDeadWebhookDeliveriesInput) int
+		ReplayWebhookDelivery         func(childComplexity int, input model.ReplayWebhookDeliveryInput) int
 		RequestExport                 func(childComplexity int) int
 		RequestPasswordReset          func(childComplexity int, input model.RequestPasswordResetInput) int
 		ResendVerification            func(childComplexity int) int
 		ResetPassword                 func(childComplexity int, input model.ResetPasswordInput) int
 		RevokeSession                 func(childComplexity int, input model.RevokeSessionInput) int
+		RotateWebhookSecret           func(childComplexity int, input model.RotateWebhookSecretInput) int
 		SendFriendRequest             func(childComplexity int, input model.SendFriendRequestInput) int
 		SendMessage                   func(childComplexity int, input model.SendMessageInput) int
 		SetAvatar                     func(childComplexity int, input model.SetAvatarInput) int
@@ -395,6 +415,7 @@ type ComplexityRoot struct {
 		UpdateGroup                   func(childComplexity int, input model.UpdateGroupInput) int
 		UpdateNotificationPreferences func(childComplexity int, input model.UpdateNotificationPreferencesInput) int
 		UpdateProfile                 func(childComplexity int, input model.UpdateProfileInput) int
+		UpdateWebhook                 func(childComplexity int, input model.UpdateWebhookInput) int
 		VerifyEmail                   func(childComplexity int, input model.VerifyEmailInput) int
 	}
 
@@ -425,6 +446,11 @@ type ComplexityRoot struct {
 		HasNextPage     func(childComplexity int) int
 		HasPreviousPage func(childComplexity int) int
 		StartCursor     func(childComplexity int) int
+	}
+
+	PingWebhookPayload struct {
+		Cursor   func(childComplexity int) int
+		Delivery func(childComplexity int) int
 	}
 
 	Presence struct {
@@ -460,6 +486,7 @@ type ComplexityRoot struct {
 		Sessions                func(childComplexity int, first *int, after *string, last *int, before *string) int
 		User                    func(childComplexity int, id chat.ID) int
 		Users                   func(childComplexity int, search string, first *int, after *string, last *int, before *string) int
+		Webhooks                func(childComplexity int) int
 	}
 
 	QuietHours struct {
@@ -507,6 +534,17 @@ type ComplexityRoot struct {
 		Cursor       func(childComplexity int) int
 	}
 
+	ReplayDeadWebhookDeliveriesPayload struct {
+		Count   func(childComplexity int) int
+		Cursor  func(childComplexity int) int
+		Webhook func(childComplexity int) int
+	}
+
+	ReplayWebhookDeliveryPayload struct {
+		Cursor   func(childComplexity int) int
+		Delivery func(childComplexity int) int
+	}
+
 	RequestExportPayload struct {
 		Cursor func(childComplexity int) int
 		Export func(childComplexity int) int
@@ -529,6 +567,12 @@ type ComplexityRoot struct {
 	RevokeSessionPayload struct {
 		Cursor    func(childComplexity int) int
 		SessionID func(childComplexity int) int
+	}
+
+	RotateWebhookSecretPayload struct {
+		Cursor  func(childComplexity int) int
+		Secret  func(childComplexity int) int
+		Webhook func(childComplexity int) int
 	}
 
 	SendFriendRequestPayload struct {
@@ -656,6 +700,11 @@ type ComplexityRoot struct {
 		User   func(childComplexity int) int
 	}
 
+	UpdateWebhookPayload struct {
+		Cursor  func(childComplexity int) int
+		Webhook func(childComplexity int) int
+	}
+
 	User struct {
 		AvatarURL    func(childComplexity int, size model.AvatarSize) int
 		Bio          func(childComplexity int) int
@@ -695,6 +744,43 @@ type ComplexityRoot struct {
 	VerifyEmailPayload struct {
 		Cursor func(childComplexity int) int
 		Email  func(childComplexity int) int
+	}
+
+	Webhook struct {
+		Conversation   func(childComplexity int) int
+		CreatedAt      func(childComplexity int) int
+		Deliveries     func(childComplexity int, status chat.DeliveryStatus, first *int, after *string, last *int, before *string) int
+		DisabledReason func(childComplexity int) int
+		Enabled        func(childComplexity int) int
+		FailingSince   func(childComplexity int) int
+		ID             func(childComplexity int) int
+		Owner          func(childComplexity int) int
+		Pending        func(childComplexity int) int
+		Types          func(childComplexity int) int
+		URL            func(childComplexity int) int
+	}
+
+	WebhookDelivery struct {
+		AttemptedAt   func(childComplexity int) int
+		Attempts      func(childComplexity int) int
+		HTTPStatus    func(childComplexity int) int
+		ID            func(childComplexity int) int
+		NextAttemptAt func(childComplexity int) int
+		QueuedAt      func(childComplexity int) int
+		Reason        func(childComplexity int) int
+		Status        func(childComplexity int) int
+		Type          func(childComplexity int) int
+	}
+
+	WebhookDeliveryConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	WebhookDeliveryEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 }
 
@@ -993,6 +1079,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Conversation.UpdatedAt(childComplexity), true
+	case "Conversation.webhooks":
+		if e.ComplexityRoot.Conversation.Webhooks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Conversation.Webhooks(childComplexity), true
 	case "Conversation.writable":
 		if e.ComplexityRoot.Conversation.Writable == nil {
 			break
@@ -1169,6 +1261,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CreateGroupPayload.Cursor(childComplexity), true
 
+	case "CreateWebhookPayload.cursor":
+		if e.ComplexityRoot.CreateWebhookPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateWebhookPayload.Cursor(childComplexity), true
+	case "CreateWebhookPayload.secret":
+		if e.ComplexityRoot.CreateWebhookPayload.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateWebhookPayload.Secret(childComplexity), true
+	case "CreateWebhookPayload.webhook":
+		if e.ComplexityRoot.CreateWebhookPayload.Webhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateWebhookPayload.Webhook(childComplexity), true
+
 	case "DeleteGroupPayload.conversationId":
 		if e.ComplexityRoot.DeleteGroupPayload.ConversationID == nil {
 			break
@@ -1181,6 +1292,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DeleteGroupPayload.Cursor(childComplexity), true
+
+	case "DeleteWebhookPayload.cursor":
+		if e.ComplexityRoot.DeleteWebhookPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteWebhookPayload.Cursor(childComplexity), true
+	case "DeleteWebhookPayload.webhookId":
+		if e.ComplexityRoot.DeleteWebhookPayload.WebhookID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteWebhookPayload.WebhookID(childComplexity), true
 
 	case "Export.expiresAt":
 		if e.ComplexityRoot.Export.ExpiresAt == nil {
@@ -1928,6 +2052,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateGroup(childComplexity, args["input"].(model.CreateGroupInput)), true
+	case "Mutation.createWebhook":
+		if e.ComplexityRoot.Mutation.CreateWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateWebhook(childComplexity, args["input"].(model.CreateWebhookInput)), true
 	case "Mutation.deleteGroup":
 		if e.ComplexityRoot.Mutation.DeleteGroup == nil {
 			break
@@ -1939,6 +2074,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteGroup(childComplexity, args["input"].(model.DeleteGroupInput)), true
+	case "Mutation.deleteWebhook":
+		if e.ComplexityRoot.Mutation.DeleteWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteWebhook(childComplexity, args["input"].(model.DeleteWebhookInput)), true
 	case "Mutation.leaveGroup":
 		if e.ComplexityRoot.Mutation.LeaveGroup == nil {
 			break
@@ -1961,6 +2107,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.MarkRead(childComplexity, args["input"].(model.MarkReadInput)), true
+	case "Mutation.pingWebhook":
+		if e.ComplexityRoot.Mutation.PingWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_pingWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.PingWebhook(childComplexity, args["input"].(model.PingWebhookInput)), true
 	case "Mutation.refreshSession":
 		if e.ComplexityRoot.Mutation.RefreshSession == nil {
 			break
@@ -2005,6 +2162,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveMember(childComplexity, args["input"].(model.RemoveMemberInput)), true
+	case "Mutation.replayDeadWebhookDeliveries":
+		if e.ComplexityRoot.Mutation.ReplayDeadWebhookDeliveries == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_replayDeadWebhookDeliveries_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReplayDeadWebhookDeliveries(childComplexity, args["input"].(model.ReplayDeadWebhookDeliveriesInput)), true
+	case "Mutation.replayWebhookDelivery":
+		if e.ComplexityRoot.Mutation.ReplayWebhookDelivery == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_replayWebhookDelivery_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReplayWebhookDelivery(childComplexity, args["input"].(model.ReplayWebhookDeliveryInput)), true
 	case "Mutation.requestExport":
 		if e.ComplexityRoot.Mutation.RequestExport == nil {
 			break
@@ -2050,6 +2229,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RevokeSession(childComplexity, args["input"].(model.RevokeSessionInput)), true
+	case "Mutation.rotateWebhookSecret":
+		if e.ComplexityRoot.Mutation.RotateWebhookSecret == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_rotateWebhookSecret_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RotateWebhookSecret(childComplexity, args["input"].(model.RotateWebhookSecretInput)), true
 	case "Mutation.sendFriendRequest":
 		if e.ComplexityRoot.Mutation.SendFriendRequest == nil {
 			break
@@ -2221,6 +2411,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateProfile(childComplexity, args["input"].(model.UpdateProfileInput)), true
+	case "Mutation.updateWebhook":
+		if e.ComplexityRoot.Mutation.UpdateWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateWebhook(childComplexity, args["input"].(model.UpdateWebhookInput)), true
 	case "Mutation.verifyEmail":
 		if e.ComplexityRoot.Mutation.VerifyEmail == nil {
 			break
@@ -2338,6 +2539,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
+	case "PingWebhookPayload.cursor":
+		if e.ComplexityRoot.PingWebhookPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PingWebhookPayload.Cursor(childComplexity), true
+	case "PingWebhookPayload.delivery":
+		if e.ComplexityRoot.PingWebhookPayload.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PingWebhookPayload.Delivery(childComplexity), true
 
 	case "Presence.lastSeenAt":
 		if e.ComplexityRoot.Presence.LastSeenAt == nil {
@@ -2521,6 +2735,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Users(childComplexity, args["search"].(string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+	case "Query.webhooks":
+		if e.ComplexityRoot.Query.Webhooks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Webhooks(childComplexity), true
 
 	case "QuietHours.end":
 		if e.ComplexityRoot.QuietHours.End == nil {
@@ -2656,6 +2876,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RemoveMemberPayload.Cursor(childComplexity), true
 
+	case "ReplayDeadWebhookDeliveriesPayload.count":
+		if e.ComplexityRoot.ReplayDeadWebhookDeliveriesPayload.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayDeadWebhookDeliveriesPayload.Count(childComplexity), true
+	case "ReplayDeadWebhookDeliveriesPayload.cursor":
+		if e.ComplexityRoot.ReplayDeadWebhookDeliveriesPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayDeadWebhookDeliveriesPayload.Cursor(childComplexity), true
+	case "ReplayDeadWebhookDeliveriesPayload.webhook":
+		if e.ComplexityRoot.ReplayDeadWebhookDeliveriesPayload.Webhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayDeadWebhookDeliveriesPayload.Webhook(childComplexity), true
+
+	case "ReplayWebhookDeliveryPayload.cursor":
+		if e.ComplexityRoot.ReplayWebhookDeliveryPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayWebhookDeliveryPayload.Cursor(childComplexity), true
+	case "ReplayWebhookDeliveryPayload.delivery":
+		if e.ComplexityRoot.ReplayWebhookDeliveryPayload.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayWebhookDeliveryPayload.Delivery(childComplexity), true
+
 	case "RequestExportPayload.cursor":
 		if e.ComplexityRoot.RequestExportPayload.Cursor == nil {
 			break
@@ -2714,6 +2966,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RevokeSessionPayload.SessionID(childComplexity), true
+
+	case "RotateWebhookSecretPayload.cursor":
+		if e.ComplexityRoot.RotateWebhookSecretPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotateWebhookSecretPayload.Cursor(childComplexity), true
+	case "RotateWebhookSecretPayload.secret":
+		if e.ComplexityRoot.RotateWebhookSecretPayload.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotateWebhookSecretPayload.Secret(childComplexity), true
+	case "RotateWebhookSecretPayload.webhook":
+		if e.ComplexityRoot.RotateWebhookSecretPayload.Webhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotateWebhookSecretPayload.Webhook(childComplexity), true
 
 	case "SendFriendRequestPayload.cursor":
 		if e.ComplexityRoot.SendFriendRequestPayload.Cursor == nil {
@@ -3121,6 +3392,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UpdateProfilePayload.User(childComplexity), true
 
+	case "UpdateWebhookPayload.cursor":
+		if e.ComplexityRoot.UpdateWebhookPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateWebhookPayload.Cursor(childComplexity), true
+	case "UpdateWebhookPayload.webhook":
+		if e.ComplexityRoot.UpdateWebhookPayload.Webhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpdateWebhookPayload.Webhook(childComplexity), true
+
 	case "User.avatarUrl":
 		if e.ComplexityRoot.User.AvatarURL == nil {
 			break
@@ -3270,6 +3554,165 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.VerifyEmailPayload.Email(childComplexity), true
 
+	case "Webhook.conversation":
+		if e.ComplexityRoot.Webhook.Conversation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.Conversation(childComplexity), true
+	case "Webhook.createdAt":
+		if e.ComplexityRoot.Webhook.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.CreatedAt(childComplexity), true
+	case "Webhook.deliveries":
+		if e.ComplexityRoot.Webhook.Deliveries == nil {
+			break
+		}
+
+		args, err := ec.field_Webhook_deliveries_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Webhook.Deliveries(childComplexity, args["status"].(chat.DeliveryStatus), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+	case "Webhook.disabledReason":
+		if e.ComplexityRoot.Webhook.DisabledReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.DisabledReason(childComplexity), true
+	case "Webhook.enabled":
+		if e.ComplexityRoot.Webhook.Enabled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.Enabled(childComplexity), true
+	case "Webhook.failingSince":
+		if e.ComplexityRoot.Webhook.FailingSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.FailingSince(childComplexity), true
+	case "Webhook.id":
+		if e.ComplexityRoot.Webhook.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.ID(childComplexity), true
+	case "Webhook.owner":
+		if e.ComplexityRoot.Webhook.Owner == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.Owner(childComplexity), true
+	case "Webhook.pendingCount":
+		if e.ComplexityRoot.Webhook.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.Pending(childComplexity), true
+	case "Webhook.types":
+		if e.ComplexityRoot.Webhook.Types == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.Types(childComplexity), true
+	case "Webhook.url":
+		if e.ComplexityRoot.Webhook.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.URL(childComplexity), true
+
+	case "WebhookDelivery.attemptedAt":
+		if e.ComplexityRoot.WebhookDelivery.AttemptedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.AttemptedAt(childComplexity), true
+	case "WebhookDelivery.attempts":
+		if e.ComplexityRoot.WebhookDelivery.Attempts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Attempts(childComplexity), true
+	case "WebhookDelivery.httpStatus":
+		if e.ComplexityRoot.WebhookDelivery.HTTPStatus == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.HTTPStatus(childComplexity), true
+	case "WebhookDelivery.id":
+		if e.ComplexityRoot.WebhookDelivery.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.ID(childComplexity), true
+	case "WebhookDelivery.nextAttemptAt":
+		if e.ComplexityRoot.WebhookDelivery.NextAttemptAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.NextAttemptAt(childComplexity), true
+	case "WebhookDelivery.queuedAt":
+		if e.ComplexityRoot.WebhookDelivery.QueuedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.QueuedAt(childComplexity), true
+	case "WebhookDelivery.reason":
+		if e.ComplexityRoot.WebhookDelivery.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Reason(childComplexity), true
+	case "WebhookDelivery.status":
+		if e.ComplexityRoot.WebhookDelivery.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Status(childComplexity), true
+	case "WebhookDelivery.type":
+		if e.ComplexityRoot.WebhookDelivery.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Type(childComplexity), true
+
+	case "WebhookDeliveryConnection.edges":
+		if e.ComplexityRoot.WebhookDeliveryConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDeliveryConnection.Edges(childComplexity), true
+	case "WebhookDeliveryConnection.nodes":
+		if e.ComplexityRoot.WebhookDeliveryConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDeliveryConnection.Nodes(childComplexity), true
+	case "WebhookDeliveryConnection.pageInfo":
+		if e.ComplexityRoot.WebhookDeliveryConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDeliveryConnection.PageInfo(childComplexity), true
+
+	case "WebhookDeliveryEdge.cursor":
+		if e.ComplexityRoot.WebhookDeliveryEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDeliveryEdge.Cursor(childComplexity), true
+	case "WebhookDeliveryEdge.node":
+		if e.ComplexityRoot.WebhookDeliveryEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDeliveryEdge.Node(childComplexity), true
+
 	}
 	return 0, false
 }
@@ -3285,18 +3728,24 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputChangeEmailInput,
 		ec.unmarshalInputChangePasswordInput,
 		ec.unmarshalInputCreateGroupInput,
+		ec.unmarshalInputCreateWebhookInput,
 		ec.unmarshalInputDeleteGroupInput,
+		ec.unmarshalInputDeleteWebhookInput,
 		ec.unmarshalInputLeaveGroupInput,
 		ec.unmarshalInputMarkReadInput,
 		ec.unmarshalInputNotificationPreferenceInput,
+		ec.unmarshalInputPingWebhookInput,
 		ec.unmarshalInputQuietHoursInput,
 		ec.unmarshalInputRefreshSessionInput,
 		ec.unmarshalInputRejectFriendRequestInput,
 		ec.unmarshalInputRemoveFriendInput,
 		ec.unmarshalInputRemoveMemberInput,
+		ec.unmarshalInputReplayDeadWebhookDeliveriesInput,
+		ec.unmarshalInputReplayWebhookDeliveryInput,
 		ec.unmarshalInputRequestPasswordResetInput,
 		ec.unmarshalInputResetPasswordInput,
 		ec.unmarshalInputRevokeSessionInput,
+		ec.unmarshalInputRotateWebhookSecretInput,
 		ec.unmarshalInputSendFriendRequestInput,
 		ec.unmarshalInputSendMessageInput,
 		ec.unmarshalInputSetAvatarInput,
@@ -3312,6 +3761,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputUpdateGroupInput,
 		ec.unmarshalInputUpdateNotificationPreferencesInput,
 		ec.unmarshalInputUpdateProfileInput,
+		ec.unmarshalInputUpdateWebhookInput,
 		ec.unmarshalInputVerifyEmailInput,
 	)
 	first := true
@@ -5404,6 +5854,269 @@ type RevokeSessionPayload {
   sessionId: ID!
 }
 `, BuiltIn: false},
+	{Name: "../../schema/webhook.graphqls", Input: `"""
+An address that is told of events as they happen: a POST of JSON for each, signed after the Standard Webhooks convention, in
+the order of the log and at least once. Seen by those who run what it is about: the owner and the admins of a group, each of the
+two in a direct conversation, and the administrators of the installation. It belongs to them together, and stays when who
+made it goes. No event tells of it.
+"""
+type Webhook {
+  "Begins with ` + "`" + `whk_` + "`" + `."
+  id: ID!
+  "Whose events it is told of; null: of the whole installation."
+  conversation: Conversation
+  "Who made it."
+  owner: User!
+  "Where the requests go."
+  url: String!
+  "The kinds of events it is told of; null: all."
+  types: [EventType!]
+  "Events that happen while this is false are not told later."
+  enabled: Boolean!
+  "Why the server disabled it; null if it did not."
+  disabledReason: String
+  "When it was made: it is told of what happened since."
+  createdAt: Time!
+  "How many deliveries wait, as of the last change; at 100,000 it is disabled."
+  pendingCount: Int!
+  "Since when every attempt has failed; null while they succeed. After three days it is disabled."
+  failingSince: Time
+  "What it was told, or is to be told, the newest first. Delivered ones are kept for 3 days, dead ones for 30."
+  deliveries(
+    "Only those that stand so."
+    status: WebhookDeliveryStatus! = PENDING
+    "How many from the start, at most 100; 50 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    first: Int
+    "Only items after this place."
+    after: String
+    "How many from the end, at most 100."
+    last: Int
+    "Only items before this place."
+    before: String
+  ): WebhookDeliveryConnection!
+}
+
+"Where a delivery stands."
+enum WebhookDeliveryStatus {
+  "Waits for its turn, or for the next attempt: while the first of a webhook fails, those behind it wait."
+  PENDING
+  "The endpoint answered with a status of 200 to 299."
+  DELIVERED
+  "Given up: refused as it is (400, 410, 413, 415, 422), tried for 24 hours, or a ping that failed. It can be replayed."
+  DEAD
+}
+
+"An event on its way to a webhook."
+type WebhookDelivery {
+  "Begins with ` + "`" + `whd_` + "`" + `. The same in each attempt: the header ` + "`" + `webhook-id` + "`" + `, and ` + "`" + `id` + "`" + ` in the JSON."
+  id: ID!
+  "The kind of the event; null: a ping."
+  type: EventType
+  "Where it stands."
+  status: WebhookDeliveryStatus!
+  "How often it was tried, since it was last replayed."
+  attempts: Int!
+  "When it was made, or last replayed."
+  queuedAt: Time!
+  "When it was last tried; null: not yet."
+  attemptedAt: Time
+  "When it is tried next, at the earliest; null unless it is pending."
+  nextAttemptAt: Time
+  "What the endpoint answered last; null if it did not."
+  httpStatus: Int
+  "Why the last attempt failed; null if it did not."
+  reason: String
+}
+
+"A page of deliveries."
+type WebhookDeliveryConnection {
+  "The deliveries with their places in the list."
+  edges: [WebhookDeliveryEdge!]!
+  "The deliveries alone."
+  nodes: [WebhookDelivery!]!
+  "Where this page stands."
+  pageInfo: PageInfo!
+}
+
+"A delivery and its place in a list."
+type WebhookDeliveryEdge {
+  "The place, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The delivery."
+  node: WebhookDelivery!
+}
+
+extend type Conversation {
+  "The webhooks of this conversation, at most 10, the oldest first; empty for those who do not run it."
+  webhooks: [Webhook!]! @viewer
+}
+
+extend type Query {
+  "The webhooks of the whole installation, at most 50, the oldest first. ` + "`" + `FORBIDDEN` + "`" + ` unless the viewer is an administrator of it."
+  webhooks: [Webhook!]!
+}
+
+extend type Mutation {
+  """
+  Makes a webhook. In a group, for its owner and admins; in a direct conversation, for both; without a conversation, for the
+  administrators of the installation. ` + "`" + `CONFLICT` + "`" + ` when there are 10 in the conversation already, or 50 of the installation.
+  """
+  createWebhook(
+    "Where to, and what."
+    input: CreateWebhookInput!
+  ): CreateWebhookPayload!
+  "Changes a webhook. What is pending is tried at once when it is enabled again or gets another address."
+  updateWebhook(
+    "What is to be different."
+    input: UpdateWebhookInput!
+  ): UpdateWebhookPayload!
+  "Makes a new secret. For 24 hours the one before signs too: requests then have two signatures, either of which fits."
+  rotateWebhookSecret(
+    "Which webhook."
+    input: RotateWebhookSecretInput!
+  ): RotateWebhookSecretPayload!
+  "Deletes a webhook, with what is pending."
+  deleteWebhook(
+    "Which webhook."
+    input: DeleteWebhookInput!
+  ): DeleteWebhookPayload!
+  """
+  Has a test sent, ahead of all that is pending and only once: its ` + "`" + `type` + "`" + ` is ` + "`" + `PING` + "`" + `. ` + "`" + `CONFLICT` + "`" + ` for a webhook that is disabled, and
+  while another ping is on its way.
+  """
+  pingWebhook(
+    "Which webhook."
+    input: PingWebhookInput!
+  ): PingWebhookPayload!
+  """
+  Has a dead delivery tried again for 24 hours, at its place in the order, before all that came later. What it tells is read anew.
+  ` + "`" + `CONFLICT` + "`" + ` when it is not dead, or its webhook disabled.
+  """
+  replayWebhookDelivery(
+    "Which delivery."
+    input: ReplayWebhookDeliveryInput!
+  ): ReplayWebhookDeliveryPayload!
+  "` + "`" + `replayWebhookDelivery` + "`" + ` of the 1,000 oldest that are dead; pings are left out. ` + "`" + `CONFLICT` + "`" + ` when the webhook is disabled."
+  replayDeadWebhookDeliveries(
+    "Which webhook."
+    input: ReplayDeadWebhookDeliveriesInput!
+  ): ReplayDeadWebhookDeliveriesPayload!
+}
+
+"A new webhook."
+input CreateWebhookInput {
+  "Begins with ` + "`" + `https://` + "`" + ` and a host that leads to a public address, unless the operators allow more."
+  url: String!
+  "Whose events; null: all of the installation, private ones too."
+  conversationId: ID
+  "Only these kinds of events; all, if null or empty."
+  types: [EventType!]
+}
+
+"A change to a webhook. What is null stays."
+input UpdateWebhookInput {
+  "The webhook."
+  webhookId: ID!
+  "As in ` + "`" + `createWebhook` + "`" + `."
+  url: String
+  "Only these kinds of events; all, if empty."
+  types: [EventType!]
+  "False: it is told of nothing until this is true again."
+  enabled: Boolean
+}
+
+"Whose secret to replace."
+input RotateWebhookSecretInput {
+  "The webhook."
+  webhookId: ID!
+}
+
+"Which webhook to delete."
+input DeleteWebhookInput {
+  "The webhook."
+  webhookId: ID!
+}
+
+"Which webhook to test."
+input PingWebhookInput {
+  "The webhook."
+  webhookId: ID!
+}
+
+"What to try again."
+input ReplayWebhookDeliveryInput {
+  "A dead delivery."
+  deliveryId: ID!
+}
+
+"Whose dead deliveries to try again."
+input ReplayDeadWebhookDeliveriesInput {
+  "The webhook."
+  webhookId: ID!
+}
+
+"The new webhook."
+type CreateWebhookPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The webhook."
+  webhook: Webhook!
+  "What signs its requests: ` + "`" + `whsec_` + "`" + ` and a key in base64. It is shown this once."
+  secret: String!
+}
+
+"The changed webhook."
+type UpdateWebhookPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The webhook."
+  webhook: Webhook!
+}
+
+"The webhook with its new secret."
+type RotateWebhookSecretPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The webhook."
+  webhook: Webhook!
+  "What signs its requests from now on. It is shown this once."
+  secret: String!
+}
+
+"The webhook is gone."
+type DeleteWebhookPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The webhook that was deleted."
+  webhookId: ID!
+}
+
+"The ping is on its way."
+type PingWebhookPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The ping. What becomes of it stands in the webhook's deliveries."
+  delivery: WebhookDelivery!
+}
+
+"The delivery is tried again."
+type ReplayWebhookDeliveryPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The delivery, now PENDING."
+  delivery: WebhookDelivery!
+}
+
+"Dead deliveries are tried again."
+type ReplayDeadWebhookDeliveriesPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The webhook."
+  webhook: Webhook!
+  "How many: call again as long as it is 1,000."
+  count: Int!
+}
+`, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -5521,6 +6234,8 @@ func (ec *executionContext) childFields_Conversation(ctx context.Context, field 
 		return ec.fieldContext_Conversation_notificationLevel(ctx, field)
 	case "mutedUntil":
 		return ec.fieldContext_Conversation_mutedUntil(ctx, field)
+	case "webhooks":
+		return ec.fieldContext_Conversation_webhooks(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Conversation", field.Name)
 }
@@ -5557,6 +6272,18 @@ func (ec *executionContext) childFields_CreateGroupPayload(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type CreateGroupPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CreateWebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_CreateWebhookPayload_cursor(ctx, field)
+	case "webhook":
+		return ec.fieldContext_CreateWebhookPayload_webhook(ctx, field)
+	case "secret":
+		return ec.fieldContext_CreateWebhookPayload_secret(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateWebhookPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_DeleteGroupPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -5565,6 +6292,16 @@ func (ec *executionContext) childFields_DeleteGroupPayload(ctx context.Context, 
 		return ec.fieldContext_DeleteGroupPayload_conversationId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteGroupPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DeleteWebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_DeleteWebhookPayload_cursor(ctx, field)
+	case "webhookId":
+		return ec.fieldContext_DeleteWebhookPayload_webhookId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteWebhookPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Export(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5795,6 +6532,16 @@ func (ec *executionContext) childFields_PageInfo(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
 }
 
+func (ec *executionContext) childFields_PingWebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_PingWebhookPayload_cursor(ctx, field)
+	case "delivery":
+		return ec.fieldContext_PingWebhookPayload_delivery(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PingWebhookPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Presence(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "user":
@@ -5891,6 +6638,28 @@ func (ec *executionContext) childFields_RemoveMemberPayload(ctx context.Context,
 	return nil, fmt.Errorf("no field named %q was found under type RemoveMemberPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ReplayDeadWebhookDeliveriesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ReplayDeadWebhookDeliveriesPayload_cursor(ctx, field)
+	case "webhook":
+		return ec.fieldContext_ReplayDeadWebhookDeliveriesPayload_webhook(ctx, field)
+	case "count":
+		return ec.fieldContext_ReplayDeadWebhookDeliveriesPayload_count(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayDeadWebhookDeliveriesPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplayWebhookDeliveryPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ReplayWebhookDeliveryPayload_cursor(ctx, field)
+	case "delivery":
+		return ec.fieldContext_ReplayWebhookDeliveryPayload_delivery(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayWebhookDeliveryPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RequestExportPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -5937,6 +6706,18 @@ func (ec *executionContext) childFields_RevokeSessionPayload(ctx context.Context
 		return ec.fieldContext_RevokeSessionPayload_sessionId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RevokeSessionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RotateWebhookSecretPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RotateWebhookSecretPayload_cursor(ctx, field)
+	case "webhook":
+		return ec.fieldContext_RotateWebhookSecretPayload_webhook(ctx, field)
+	case "secret":
+		return ec.fieldContext_RotateWebhookSecretPayload_secret(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RotateWebhookSecretPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_SendFriendRequestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6143,6 +6924,16 @@ func (ec *executionContext) childFields_UpdateProfilePayload(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type UpdateProfilePayload", field.Name)
 }
 
+func (ec *executionContext) childFields_UpdateWebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_UpdateWebhookPayload_cursor(ctx, field)
+	case "webhook":
+		return ec.fieldContext_UpdateWebhookPayload_webhook(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateWebhookPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -6195,6 +6986,80 @@ func (ec *executionContext) childFields_VerifyEmailPayload(ctx context.Context, 
 		return ec.fieldContext_VerifyEmailPayload_email(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type VerifyEmailPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Webhook(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Webhook_id(ctx, field)
+	case "conversation":
+		return ec.fieldContext_Webhook_conversation(ctx, field)
+	case "owner":
+		return ec.fieldContext_Webhook_owner(ctx, field)
+	case "url":
+		return ec.fieldContext_Webhook_url(ctx, field)
+	case "types":
+		return ec.fieldContext_Webhook_types(ctx, field)
+	case "enabled":
+		return ec.fieldContext_Webhook_enabled(ctx, field)
+	case "disabledReason":
+		return ec.fieldContext_Webhook_disabledReason(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Webhook_createdAt(ctx, field)
+	case "pendingCount":
+		return ec.fieldContext_Webhook_pendingCount(ctx, field)
+	case "failingSince":
+		return ec.fieldContext_Webhook_failingSince(ctx, field)
+	case "deliveries":
+		return ec.fieldContext_Webhook_deliveries(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Webhook", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookDelivery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_WebhookDelivery_id(ctx, field)
+	case "type":
+		return ec.fieldContext_WebhookDelivery_type(ctx, field)
+	case "status":
+		return ec.fieldContext_WebhookDelivery_status(ctx, field)
+	case "attempts":
+		return ec.fieldContext_WebhookDelivery_attempts(ctx, field)
+	case "queuedAt":
+		return ec.fieldContext_WebhookDelivery_queuedAt(ctx, field)
+	case "attemptedAt":
+		return ec.fieldContext_WebhookDelivery_attemptedAt(ctx, field)
+	case "nextAttemptAt":
+		return ec.fieldContext_WebhookDelivery_nextAttemptAt(ctx, field)
+	case "httpStatus":
+		return ec.fieldContext_WebhookDelivery_httpStatus(ctx, field)
+	case "reason":
+		return ec.fieldContext_WebhookDelivery_reason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookDelivery", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookDeliveryConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_WebhookDeliveryConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_WebhookDeliveryConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_WebhookDeliveryConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookDeliveryConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookDeliveryEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_WebhookDeliveryEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_WebhookDeliveryEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookDeliveryEdge", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

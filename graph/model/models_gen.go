@@ -272,6 +272,26 @@ type CreateGroupPayload struct {
 	Conversation *chat.Conversation `json:"conversation"`
 }
 
+// A new webhook.
+type CreateWebhookInput struct {
+	// Begins with `https://` and a host that leads to a public address, unless the operators allow more.
+	URL string `json:"url"`
+	// Whose events; null: all of the installation, private ones too.
+	ConversationID *chat.ID `json:"conversationId,omitempty"`
+	// Only these kinds of events; all, if null or empty.
+	Types []chat.EventType `json:"types,omitempty"`
+}
+
+// The new webhook.
+type CreateWebhookPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The webhook.
+	Webhook *chat.Webhook `json:"webhook"`
+	// What signs its requests: `whsec_` and a key in base64. It is shown this once.
+	Secret string `json:"secret"`
+}
+
 // Which group to delete.
 type DeleteGroupInput struct {
 	// The group.
@@ -284,6 +304,20 @@ type DeleteGroupPayload struct {
 	Cursor chat.Cursor `json:"cursor"`
 	// The group that was deleted.
 	ConversationID chat.ID `json:"conversationId"`
+}
+
+// Which webhook to delete.
+type DeleteWebhookInput struct {
+	// The webhook.
+	WebhookID chat.ID `json:"webhookId"`
+}
+
+// The webhook is gone.
+type DeleteWebhookPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The webhook that was deleted.
+	WebhookID chat.ID `json:"webhookId"`
 }
 
 // An export of the viewer's data was asked for, or is ready. Only the viewer is told.
@@ -604,6 +638,20 @@ type MessageEdge struct {
 type Mutation struct {
 }
 
+// Which webhook to test.
+type PingWebhookInput struct {
+	// The webhook.
+	WebhookID chat.ID `json:"webhookId"`
+}
+
+// The ping is on its way.
+type PingWebhookPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The ping. What becomes of it stands in the webhook's deliveries.
+	Delivery *chat.WebhookDelivery `json:"delivery"`
+}
+
 // Whose presence changed. Each item replaces what was known of the users in it.
 type PresenceChanged struct {
 	// True on the first item, which holds everybody who is watched; also after a slow reader was left behind.
@@ -716,6 +764,36 @@ type RemoveMemberPayload struct {
 	Conversation *chat.Conversation `json:"conversation"`
 }
 
+// Whose dead deliveries to try again.
+type ReplayDeadWebhookDeliveriesInput struct {
+	// The webhook.
+	WebhookID chat.ID `json:"webhookId"`
+}
+
+// Dead deliveries are tried again.
+type ReplayDeadWebhookDeliveriesPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The webhook.
+	Webhook *chat.Webhook `json:"webhook"`
+	// How many: call again as long as it is 1,000.
+	Count int `json:"count"`
+}
+
+// What to try again.
+type ReplayWebhookDeliveryInput struct {
+	// A dead delivery.
+	DeliveryID chat.ID `json:"deliveryId"`
+}
+
+// The delivery is tried again.
+type ReplayWebhookDeliveryPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The delivery, now PENDING.
+	Delivery *chat.WebhookDelivery `json:"delivery"`
+}
+
 // The export is going to be made.
 type RequestExportPayload struct {
 	// As of which the payload was read.
@@ -772,6 +850,22 @@ type RevokeSessionPayload struct {
 	Cursor chat.Cursor `json:"cursor"`
 	// The session that was ended.
 	SessionID chat.ID `json:"sessionId"`
+}
+
+// Whose secret to replace.
+type RotateWebhookSecretInput struct {
+	// The webhook.
+	WebhookID chat.ID `json:"webhookId"`
+}
+
+// The webhook with its new secret.
+type RotateWebhookSecretPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The webhook.
+	Webhook *chat.Webhook `json:"webhook"`
+	// What signs its requests from now on. It is shown this once.
+	Secret string `json:"secret"`
 }
 
 // Whom to ask.
@@ -1082,6 +1176,26 @@ type UpdateProfilePayload struct {
 	User *chat.User `json:"user"`
 }
 
+// A change to a webhook. What is null stays.
+type UpdateWebhookInput struct {
+	// The webhook.
+	WebhookID chat.ID `json:"webhookId"`
+	// As in `createWebhook`.
+	URL *string `json:"url,omitempty"`
+	// Only these kinds of events; all, if empty.
+	Types []chat.EventType `json:"types,omitempty"`
+	// False: it is told of nothing until this is true again.
+	Enabled *bool `json:"enabled,omitempty"`
+}
+
+// The changed webhook.
+type UpdateWebhookPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The webhook.
+	Webhook *chat.Webhook `json:"webhook"`
+}
+
 // The viewer blocked somebody. Only the viewer is told.
 type UserBlocked struct {
 	// Where the change stands in the log.
@@ -1140,6 +1254,24 @@ type VerifyEmailPayload struct {
 	Cursor chat.Cursor `json:"cursor"`
 	// The address.
 	Email string `json:"email"`
+}
+
+// A page of deliveries.
+type WebhookDeliveryConnection struct {
+	// The deliveries with their places in the list.
+	Edges []WebhookDeliveryEdge `json:"edges"`
+	// The deliveries alone.
+	Nodes []chat.WebhookDelivery `json:"nodes"`
+	// Where this page stands.
+	PageInfo *chat.PageInfo `json:"pageInfo"`
+}
+
+// A delivery and its place in a list.
+type WebhookDeliveryEdge struct {
+	// The place, for `after` and `before`.
+	Cursor string `json:"cursor"`
+	// The delivery.
+	Node *chat.WebhookDelivery `json:"node"`
 }
 
 // How large a picture is asked for. Pictures are the same for everybody: a link never changes what it shows.

@@ -28,6 +28,7 @@ import (
 	"github.com/parley-chat/parley/internal/feed"
 	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/friend"
+	"github.com/parley-chat/parley/internal/hook"
 	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/limit"
 	"github.com/parley-chat/parley/internal/message"
@@ -59,6 +60,7 @@ type App struct {
 	jobs     *job.Client
 	worker   *worker.Worker
 	outbound *outbound.Guard
+	hooks    *hook.Service
 	live     *liveSide
 	servers  []*http.Server
 	addrs    []net.Addr
@@ -126,6 +128,9 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	if a.jobs, err = job.New(a.store); err != nil {
 		return nil, err
 	}
+	if a.hooks, err = a.openHooks(key); err != nil {
+		return nil, err
+	}
 	mailings, err := a.openMail(c, tokens)
 	if err != nil {
 		return nil, err
@@ -151,7 +156,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		return nil, err
 	}
 
-	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Notifications: notifications, Pushes: pushes, Feed: feeds, Files: files, Exports: exports,
+	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Notifications: notifications, Pushes: pushes, Feed: feeds, Hooks: a.hooks, Files: files, Exports: exports,
 		Applied: func() chat.Position { return a.events.Applied() }}
 	es := generated.NewExecutableSchema(generated.Config{Resolvers: r})
 	a.events = eventlog.New(eventlog.Config{Source: a.store, Fill: feeds.Fill, Poll: c.LogPoll, Log: log, Apply: func(events []*chat.Event) {

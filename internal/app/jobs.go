@@ -11,6 +11,7 @@ import (
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/export"
 	"github.com/parley-chat/parley/internal/file"
+	"github.com/parley-chat/parley/internal/hook"
 	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/mailing"
 	"github.com/parley-chat/parley/internal/pushing"
@@ -30,6 +31,9 @@ func (a *App) openWorker(c config.Config, mailings *mailing.Service, pushes *pus
 	a.worker.Every(file.PurgeEvery, file.Purge{})
 	worker.Handle(a.worker, export.MakeTimeout, exports.Make)
 	worker.Handle(a.worker, 0, exports.SendMail)
+	worker.Handle(a.worker, 0, a.hooks.Deliver)
+	worker.Handle(a.worker, 0, a.hooks.Purge)
+	a.worker.Every(hook.PurgeEvery, hook.PurgeArgs{})
 
 	backups := c.BackupDir
 	if backups == "" {

@@ -13,7 +13,7 @@ import (
 // state is what a client keeps: everything that its user can see through queries, by id.
 //
 // Left out is what no event promises: presence and typing, which are not in the log; when a session was last used and when
-// it expires, which every refresh moves; and the profiles of users who are neither the viewer nor friends. Left out too is
+// it expires, which every refresh moves; webhooks, which change by themselves as they deliver; and the profiles of users who are neither the viewer nor friends. Left out too is
 // the order of friends, requests and conversations: it follows from since, createdAt and updatedAt.
 type state struct {
 	Me            profile

@@ -10,7 +10,8 @@ import (
 )
 
 // listen says which event leads to what: the whole of it is on this page. What is On an event happens in its transaction;
-// what is done Later is a job (openWorker says what that does), which is there if and only if the event is.
+// what is done Later is a job (openWorker says what that does), which is there if and only if the event is; what happens After events is
+// a transaction of its own, for a stretch of the log.
 func (a *App) listen(friends *friend.Service, conversations *conversation.Service, mailings *mailing.Service, pushes *pushing.Service, files *file.Service, exports *export.Service) error {
 	l := a.worker.Listen()
 	l.On("FRIEND_REQUEST_ACCEPTED", friends.OnAccepted)       // → FRIENDSHIP_MADE
@@ -18,10 +19,12 @@ func (a *App) listen(friends *friend.Service, conversations *conversation.Servic
 	l.On("FRIENDSHIP_ENDED", conversations.OnFriendshipEnded) // → CONVERSATION_UPDATED: it is silent
 	l.On("SESSION_STARTED", mailings.OnSessionStarted)        // → a mail, from the second device on
 	l.Later("FRIEND_REQUEST_SENT", mailings.OnFriendRequestSent)
-	l.On("SESSION_ENDED", pushes.OnSessionEnded)     // its browser is not pushed to any more
-	l.Span("MESSAGE_ADDED", pushes.Messages)         // → push_spread: → push_deliver, for each browser
-	l.Later("PROFILE_CHANGED", files.OnChanged)      // → the thumbnails of a new avatar
-	l.Later("CONVERSATION_UPDATED", files.OnChanged) // → of a group's
-	l.Later("EXPORT_UPDATED", exports.OnUpdated)     // → it is made, and then a mail
+	l.On("SESSION_ENDED", pushes.OnSessionEnded)                // its browser is not pushed to any more
+	l.Span("MESSAGE_ADDED", pushes.Messages)                    // → push_spread: → push_deliver, for each browser
+	l.Later("PROFILE_CHANGED", files.OnChanged)                 // → the thumbnails of a new avatar
+	l.Later("CONVERSATION_UPDATED", files.OnChanged)            // → of a group's
+	l.Later("EXPORT_UPDATED", exports.OnUpdated)                // → it is made, and then a mail
+	l.On("CONVERSATION_DELETED", a.hooks.OnConversationDeleted) // its webhooks end
+	l.After("*", a.hooks.FanOut)                                // deliveries to webhooks, and a job for each webhook (hook.DeliverArgs)
 	return l.Err()
 }

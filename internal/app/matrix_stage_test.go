@@ -15,6 +15,7 @@ import (
 
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/client"
+	"github.com/parley-chat/parley/internal/store"
 	"github.com/parley-chat/parley/internal/testkit"
 )
 
@@ -59,6 +60,24 @@ func theRequest(s *stage, _ string) string { return s.request }
 func theSession(s *stage, _ string) string { return s.session }
 func theUpload(s *stage, _ string) string  { return s.upload }
 
+// theWebhook is the group's.
+func theWebhook(s *stage, _ string) string {
+	s.Helper()
+	if s.webhook == "" {
+		s.webhook = s.do("owner", "createWebhook", "conversationId", s.group, "url", "https://hooks.invalid/in", "types", []string{"MEMBER_LEFT"})["webhook"].(map[string]any)["id"].(string)
+	}
+	return s.webhook
+}
+
+// theDelivery is a dead one to the group's webhook.
+func theDelivery(s *stage, who string) string {
+	s.Helper()
+	if s.delivery == "" {
+		s.delivery = mustDie(s, s.store, mustID(s, theWebhook(s, who)))
+	}
+	return s.delivery
+}
+
 // another is a fellow member for the owner, and the owner for everybody else.
 func theAnother(s *stage, who string) string {
 	if who == "owner" {
@@ -77,6 +96,7 @@ func ownGroup(s *stage, who string) string {
 
 var (
 	members   = verdicts{"member": {"", "is in it"}, "owner": {"", "is in it"}}
+	runners   = verdicts{"owner": {"", "runs the group"}}
 	ownerOnly = verdicts{"member": {chat.CodeForbidden, "sees the group, without the right"}, "owner": {"", "may do everything"}}
 )
 
@@ -122,6 +142,14 @@ var matrix = map[string]row{
 	"setTyping.input.conversationId":                    {chat.KindConversation, theGroup, members, ""},
 	"revokeSession.input.sessionId":                     {chat.KindSession, theSession, verdicts{"owner": {"", "it is theirs"}}, ""},
 	"setConversationNotifications.input.conversationId": {chat.KindConversation, theGroup, members, ""},
+
+	"createWebhook.input.conversationId":          {chat.KindConversation, theGroup, ownerOnly, ""},
+	"updateWebhook.input.webhookId":               {chat.KindWebhook, theWebhook, runners, ""},
+	"rotateWebhookSecret.input.webhookId":         {chat.KindWebhook, theWebhook, runners, ""},
+	"deleteWebhook.input.webhookId":               {chat.KindWebhook, theWebhook, runners, ""},
+	"pingWebhook.input.webhookId":                 {chat.KindWebhook, theWebhook, runners, ""},
+	"replayDeadWebhookDeliveries.input.webhookId": {chat.KindWebhook, theWebhook, runners, ""},
+	"replayWebhookDelivery.input.deliveryId":      {chat.KindWebhookDelivery, theDelivery, runners, ""},
 
 	"messageAdded.conversationId":        {chat.KindConversation, theGroup, members, ""},
 	"conversationUpdated.conversationId": {chat.KindConversation, theGroup, members, ""},
@@ -188,10 +216,17 @@ var values = map[string]any{
 	"conversationUpdated.conversationId":                   theGroup,
 	"typingChanged.conversationId":                         theGroup,
 
-	"subscribeToPush.input.endpoint":     pushEndpoint,
-	"subscribeToPush.input.p256dh":       pushP256DH,
-	"subscribeToPush.input.auth":         pushAuth,
-	"unsubscribeFromPush.input.endpoint": pushEndpoint,
+	"subscribeToPush.input.endpoint":              pushEndpoint,
+	"subscribeToPush.input.p256dh":                pushP256DH,
+	"subscribeToPush.input.auth":                  pushAuth,
+	"unsubscribeFromPush.input.endpoint":          pushEndpoint,
+	"createWebhook.input.url":                     "https://hooks.invalid/in",
+	"updateWebhook.input.webhookId":               theWebhook,
+	"rotateWebhookSecret.input.webhookId":         theWebhook,
+	"deleteWebhook.input.webhookId":               theWebhook,
+	"pingWebhook.input.webhookId":                 theWebhook,
+	"replayDeadWebhookDeliveries.input.webhookId": theWebhook,
+	"replayWebhookDelivery.input.deliveryId":      theWebhook, // any id
 }
 
 // stage is a server with the personas and what they look at.
@@ -200,13 +235,14 @@ type stage struct {
 	url    string
 	schema *ast.Schema
 	http   *http.Client
+	store  *store.Store // beside the server, of TestMatrix
 	cast   map[string]*client.Account
 	solo   map[string]string // a group of each
 	direct string            // of the owner and the member
 	gone   string            // a group that was deleted
 	keys   int
 
-	group, request, session, upload string // since the last renew
+	group, request, session, upload, webhook, delivery string // since the last renew
 }
 
 func newStage(t *testing.T, sdl *ast.Schema, url string) *stage {
@@ -240,7 +276,7 @@ func (s *stage) in(t *testing.T, fn func()) {
 // renew puts everything back in its place, with a new group, request or session.
 func (s *stage) renew(k chat.Kind) {
 	s.Helper()
-	if s.group == "" || k == chat.KindConversation || k == chat.KindUser {
+	if s.group == "" || k == chat.KindConversation || k == chat.KindUser || k == chat.KindWebhook || k == chat.KindWebhookDelivery {
 		s.group = s.make("host", "owner", "member", "ex-member", "blocked")
 		s.do("host", "setMemberRole", "conversationId", s.group, "userId", s.cast["owner"].ID, "role", "OWNER")
 		for _, who := range []string{"ex-member", "blocked"} {
@@ -248,6 +284,7 @@ func (s *stage) renew(k chat.Kind) {
 		}
 		s.do("owner", "setMemberRole", "conversationId", s.group, "userId", s.cast["host"].ID, "role", "MEMBER")
 		s.solo["member"] = s.make("member") // who may have let the owner in
+		s.webhook, s.delivery = "", ""
 	}
 	if s.request == "" || k == chat.KindFriendRequest || k == chat.KindUser {
 		for _, who := range personas[1 : len(personas)-1] {

@@ -172,6 +172,7 @@ func TestMatrix(t *testing.T) {
 	}
 	testkit.URLs(t, func(t *testing.T, url string) {
 		s := newStage(t, sdl, testkit.MustRunApp(t, url).URL())
+		s.store = testkit.MustOpenStore(t, url)
 		for _, at := range all {
 			t.Run(at.String(), func(t *testing.T) {
 				row, ok := matrix[at.String()]
@@ -201,7 +202,7 @@ func (s *stage) row(at slot, row row) {
 		if want := cmpCode(row.leftOut == "", chat.CodeNotFound); unknown.code != want {
 			s.Errorf("%s, an unknown id: %+v, want %s", who, unknown, want)
 		}
-		for _, k := range []chat.Kind{chat.KindUser, chat.KindSession, chat.KindFriendRequest, chat.KindConversation, chat.KindMessage, chat.KindFile} {
+		for _, k := range []chat.Kind{chat.KindUser, chat.KindSession, chat.KindFriendRequest, chat.KindConversation, chat.KindMessage, chat.KindFile, chat.KindWebhook, chat.KindWebhookDelivery} {
 			if k == row.kind {
 				continue
 			}

@@ -6,7 +6,9 @@ import (
 	"os"
 
 	"github.com/parley-chat/parley/internal/config"
+	"github.com/parley-chat/parley/internal/hook"
 	"github.com/parley-chat/parley/internal/outbound"
+	"github.com/parley-chat/parley/internal/token"
 )
 
 // openOutbound makes what all requests go through that lead where users say.
@@ -39,4 +41,9 @@ func (a *App) openOutbound(c config.Config) (err error) {
 		a.stop = append(a.stop, a.outbound.Close)
 	}
 	return err
+}
+
+func (a *App) openHooks(secret []byte) (*hook.Service, error) {
+	key, err := token.Derive(secret, "parley webhook secrets v1")
+	return hook.New(a.store, a.jobs, a.outbound, hook.Config{Key: key, Log: a.log}), err
 }

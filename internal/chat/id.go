@@ -24,10 +24,13 @@ const (
 	KindMailToken
 	KindPushSubscription
 	KindFile
+	KindWebhook
+	KindWebhookDelivery
 )
 
 var prefixes = [...]string{KindUser: "usr", KindSession: "ses", KindFriendRequest: "frq", KindConversation: "cnv", KindMessage: "msg", KindMailToken: "mtk",
-	KindPushSubscription: "psh", KindFile: "fil"}
+	KindPushSubscription: "psh", KindFile: "fil",
+	KindWebhook: "whk", KindWebhookDelivery: "whd"}
 
 func (k Kind) String() string { return prefixes[k] }
 

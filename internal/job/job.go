@@ -129,6 +129,31 @@ func (c *Client) InsertMany(ctx context.Context, tx Tx, jobs []Insertion) (err e
 	return nil
 }
 
+// Hurry is Insert of a job that is Unique while it is Undone; if there is one that waits for its time, it is run now.
+func (c *Client) Hurry(ctx context.Context, tx Tx, args Args, opts *Options) (err error) {
+	if err := check(args, opts); err != nil {
+		return err
+	}
+	var r *rivertype.JobInsertResult
+	postgres, sqlite := tx.Native()
+	if c.postgres != nil {
+		r, err = c.postgres.InsertTx(ctx, postgres, args, opts)
+	} else {
+		r, err = c.sqlite.InsertTx(ctx, sqlite, args, opts)
+	}
+	if err == nil && r.UniqueSkippedAsDuplicate {
+		if c.postgres != nil {
+			_, err = c.postgres.JobRetryTx(ctx, postgres, r.Job.ID)
+		} else {
+			_, err = c.sqlite.JobRetryTx(ctx, sqlite, r.Job.ID)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("hurry a job of kind %s: %w", args.Kind(), err)
+	}
+	return nil
+}
+
 // check refuses a job that no node would ever run.
 func check(args Args, opts *Options) error {
 	queue := ""

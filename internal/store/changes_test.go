@@ -27,6 +27,8 @@ func changes() map[string]change {
 	request := chat.FriendRequest{ID: chat.NewID(chat.KindFriendRequest), From: a, To: b, Status: chat.RequestPending, CreatedAt: time.Unix(1700000000, 0)}
 	group := chat.Conversation{ID: chat.NewID(chat.KindConversation), Kind: chat.Group, CreatedAt: request.CreatedAt, UpdatedAt: request.CreatedAt}
 	user := chat.User{ID: chat.NewID(chat.KindUser), Username: "newcomer", CreatedAt: request.CreatedAt}
+	hook := chat.Webhook{ID: nth(chat.KindWebhook, 7)}
+	delivery := chat.WebhookDelivery{ID: chat.NewID(chat.KindWebhookDelivery), Webhook: hook.ID, Position: 100_000, Type: chat.MessageAdded, QueuedAt: request.CreatedAt, NextAt: request.CreatedAt}
 	return map[string]change{
 		"Emit": {make: func(tx *store.Tx) error {
 			for _, e := range []chat.EventType{chat.ConversationCreated, chat.MemberAdded, chat.MemberRemoved, chat.MemberLeft, chat.ConversationDeleted} {
@@ -123,6 +125,36 @@ func changes() map[string]change {
 				return err
 			}
 			return tx.InsertMembers([]chat.Member{{Conversation: group.ID, User: me, Role: chat.RoleMember, JoinedAt: tx.Now}})
+		}},
+		"CountWebhooks": {make: func(tx *store.Tx) error {
+			if _, err := tx.CountWebhooks(chat.ID{}); err != nil {
+				return err
+			}
+			_, err := tx.CountWebhooks(room)
+			return err
+		}},
+		"InsertWebhook": {make: func(tx *store.Tx) error {
+			return tx.InsertWebhook(chat.Webhook{ID: chat.NewID(chat.KindWebhook), Conversation: room, Owner: me, CreatedAt: tx.Now})
+		}},
+		"LockWebhook":      {make: func(tx *store.Tx) error { _, err := tx.LockWebhook(hook.ID); return err }},
+		"UpdateWebhook":    {make: func(tx *store.Tx) error { return tx.UpdateWebhook(hook) }},
+		"DeleteWebhook":    {make: func(tx *store.Tx) error { return tx.DeleteWebhook(hook.ID) }},
+		"DeleteWebhooksOf": {make: func(tx *store.Tx) error { return tx.DeleteWebhooksOf(room) }},
+		"DisableWebhook":   {make: func(tx *store.Tx) error { return tx.DisableWebhook(hook.ID, "") }},
+		"ListeningWebhooks": {"the webhooks that listen", func(tx *store.Tx) error {
+			_, err := tx.ListeningWebhooks(several(chat.KindConversation, 1, 40))
+			return err
+		}},
+		"InsertDeliveries": {make: func(tx *store.Tx) error { return tx.InsertDeliveries(hook.ID, []chat.WebhookDelivery{delivery}) }},
+		"HasPing":          {make: func(tx *store.Tx) error { _, err := tx.HasPing(hook.ID); return err }},
+		"SettleDelivery":   {make: func(tx *store.Tx) error { _, err := tx.SettleDelivery(hook, delivery); return err }},
+		"DueNow":           {make: func(tx *store.Tx) error { return tx.DueNow(hook.ID, tx.Now) }},
+		"ReplayDeliveries": {make: func(tx *store.Tx) error {
+			if _, err := tx.ReplayDeliveries(hook.ID, delivery.ID, tx.Now, 100); err != nil {
+				return err
+			}
+			_, err := tx.ReplayDeliveries(hook.ID, chat.ID{}, tx.Now, 100)
+			return err
 		}},
 		"EndMembership":  {make: func(tx *store.Tx) error { return tx.EndMembership(room, me) }},
 		"LockMembership": {make: func(tx *store.Tx) error { return absent(tx.LockMembership(room, me)) }},

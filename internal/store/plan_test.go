@@ -189,6 +189,21 @@ func readings() map[string]reading {
 		}),
 		"MailToken": read(func(ctx ctx, s st) (chat.MailToken, error) { return s.MailToken(ctx, nth(chat.KindMailToken, 7)) }),
 
+		"Webhook":        read(func(ctx ctx, s st) (chat.Webhook, error) { return s.Webhook(ctx, nth(chat.KindWebhook, 5)) }),
+		"GlobalWebhooks": read(func(ctx ctx, s st) ([]chat.Webhook, error) { return s.GlobalWebhooks(ctx) }).sorting("at most fifty"),
+		"WebhooksOf":     read(func(ctx ctx, s st) ([]chat.Webhook, error) { return s.WebhooksOf(ctx, rooms) }),
+		"NextDelivery":   read(func(ctx ctx, s st) (store.NextDelivery, error) { return s.NextDelivery(ctx, nth(chat.KindWebhook, 7)) }),
+		"WebhookDelivery": read(func(ctx ctx, s st) (chat.WebhookDelivery, error) {
+			return s.WebhookDelivery(ctx, nth(chat.KindWebhookDelivery, 7))
+		}),
+		"DeliveryPages": read(func(ctx ctx, s st) (map[chat.ID]chat.List[chat.WebhookDelivery], error) {
+			return s.DeliveryPages(ctx, several(chat.KindWebhook, 1, 10), chat.DeliveryDead, chat.Page{Limit: 5})
+		}),
+		"PurgeDeliveries": read(func(ctx ctx, s st) (int64, error) {
+			return s.PurgeDeliveries(ctx, time.Unix(0, 0), time.Unix(0, 0), 100)
+		}).sorting("two pieces of what is to be deleted are put together"),
+		"PurgeWebhooks": read(func(ctx ctx, s st) (bool, error) { return s.PurgeWebhooks(ctx, now, 100) }),
+
 		"Credentials":   read(func(ctx ctx, s st) (store.Credentials, error) { return s.Credentials(ctx, "user7") }),
 		"CredentialsOf": read(func(ctx ctx, s st) (store.Credentials, error) { return s.CredentialsOf(ctx, me) }),
 		"IsAdmin":       read(func(ctx ctx, s st) (bool, error) { return s.IsAdmin(ctx, me) }),

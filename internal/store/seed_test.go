@@ -98,4 +98,8 @@ var crowd = []string{
 	`INSERT INTO file_chunks (file_id, n, data) SELECT u(n % 3000 + 1), (n - 1) / 3000, CAST('many bytes' AS bytes) FROM series(9000)`,
 	`INSERT INTO exports (user_id, requested_at, expires_at) SELECT u(n), t(n), t(n + 1000000000) FROM series(3000)`,
 	`INSERT INTO limits (key, full_at) SELECT u(n), 1700000000000000 + n FROM series(3000)`,
+	`INSERT INTO webhooks (id, conversation_id, owner_id, url, secret, since_position, created_at) SELECT u(n), u(n % 300 + 1), u(1), '', '', n, t(n) FROM series(3000)`,
+	`INSERT INTO webhooks (id, owner_id, url, secret, since_position, created_at) SELECT u(n + 3000), u(1), '', '', n, t(n) FROM series(50)`,
+	`INSERT INTO webhook_deliveries (webhook_id, position, id, type, status, queued_at, next_at)
+		SELECT u(n % 300 + 1), n, u(n), 'MESSAGE_ADDED', CASE n % 3 WHEN 0 THEN 'PENDING' WHEN 1 THEN 'DELIVERED' ELSE 'DEAD' END, t(n), t(n) FROM series(9000)`,
 }

@@ -41,11 +41,13 @@ func (l *Listeners) On(pattern string, listener store.Listener) {
 func (l *Listeners) Later(pattern string, derive func(*chat.Event) job.Args) {
 	for _, t := range l.match(pattern) {
 		if store.IsBatched(t) {
-			l.follow(follower{[]chat.EventType{t}, func(events []*chat.Event) (jobs []job.Args) {
+			l.follow(follower{[]chat.EventType{t}, func(ctx context.Context, tx *store.Tx, events []*chat.Event) error {
 				for _, e := range events {
-					jobs = append(jobs, derive(e))
+					if err := l.worker.insert(ctx, tx, derive(e)); err != nil {
+						return err
+					}
 				}
-				return jobs
+				return nil
 			}})
 			continue
 		}
@@ -59,9 +61,16 @@ func (l *Listeners) Later(pattern string, derive func(*chat.Event) job.Args) {
 // inclusive. The job reads the events itself. Stretches follow upon each other, and a busy log costs a few jobs a second,
 // however much happens.
 func (l *Listeners) Span(pattern string, derive func(from, through chat.Position) job.Args) {
-	l.follow(follower{l.match(pattern), func(events []*chat.Event) []job.Args {
-		return []job.Args{derive(events[0].Position, events[len(events)-1].Position)}
+	l.follow(follower{l.match(pattern), func(ctx context.Context, tx *store.Tx, events []*chat.Event) error {
+		return l.worker.insert(ctx, tx, derive(events[0].Position, events[len(events)-1].Position))
 	}})
+}
+
+// After has a listener run after the events, in the order of the log and each event once, whichever node it is on: in a
+// transaction of its own for those of a stretch, at most followMax. While it fails, it is run again and again, and no jobs are
+// made of messages; so it changes rows, inserts jobs, and is no place for anything else.
+func (l *Listeners) After(pattern string, listener func(ctx context.Context, tx *store.Tx, events []*chat.Event) error) {
+	l.follow(follower{l.match(pattern), listener})
 }
 
 // Err says what cannot be listened to.
@@ -79,10 +88,10 @@ func (l *Listeners) match(pattern string) (types []chat.EventType) {
 	return types
 }
 
-// follower makes jobs of events of some types, in order, of which there is at least one.
+// follower does what follows from events of some types, in order, of which there is at least one.
 type follower struct {
-	of   []chat.EventType
-	jobs func([]*chat.Event) []job.Args
+	of []chat.EventType
+	do func(context.Context, *store.Tx, []*chat.Event) error
 }
 
 func (l *Listeners) follow(f follower) {
@@ -157,10 +166,8 @@ func (w *Worker) followOnce(ctx context.Context) (behind int64, err error) {
 			if len(of) == 0 {
 				continue
 			}
-			for _, args := range f.jobs(of) {
-				if err := w.insert(ctx, tx, args); err != nil {
-					return err
-				}
+			if err := f.do(ctx, tx, of); err != nil {
+				return err
 			}
 		}
 		return nil

@@ -1,0 +1,391 @@
+package hook_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/conversation"
+	"github.com/parley-chat/parley/internal/friend"
+	"github.com/parley-chat/parley/internal/hook"
+	"github.com/parley-chat/parley/internal/job"
+	"github.com/parley-chat/parley/internal/message"
+	"github.com/parley-chat/parley/internal/outbound"
+	"github.com/parley-chat/parley/internal/store"
+	"github.com/parley-chat/parley/internal/testkit"
+	"github.com/parley-chat/parley/internal/webhook"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var ctx = context.Background()
+
+// world is a store with the service, whose clock the test sets, and a receiver. Jobs are run when the test says so.
+type world struct {
+	*testing.T
+	*hook.Service
+	*receiver
+	store    *store.Store
+	rooms    *conversation.Service
+	friends  *friend.Service
+	messages *message.Service
+	clock    *clock
+	keys     *int
+	// In the group are its owner ann, its admin bob and cat; dan is not.
+	ann, bob, cat, dan chat.ID
+	group              chat.ID
+}
+
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+func loopback() outbound.Config {
+	return outbound.Config{PlainHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
+}
+
+func worlds(t *testing.T, c hook.Config, o outbound.Config, test func(w world)) {
+	t.Helper()
+	t.Parallel()
+	testkit.Stores(t, func(t *testing.T, s *store.Store) {
+		jobs, err := job.New(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := outbound.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(g.Close)
+		w := world{T: t, store: s, clock: &clock{t: time.Now()}, receiver: mustReceive(t), rooms: conversation.New(s, conversation.Config{}),
+			friends: friend.New(s, friend.Config{}), messages: message.New(s, message.Config{}), keys: new(int)}
+		c.Key, c.Now = []byte("a key of thirty-two bytes for us"), w.clock.now
+		w.receiver.now = w.clock.now
+		w.Service = hook.New(s, jobs, g, c)
+		s.On(chat.FriendRequestAccepted, w.friends.OnAccepted)
+		s.On(chat.FriendshipMade, w.rooms.OnFriendshipMade)
+		s.On(chat.ConversationDeleted, w.OnConversationDeleted)
+		w.messages.Start()
+		t.Cleanup(w.messages.Stop)
+		p := testkit.MustAddUsers(t, s, 4)
+		w.ann, w.bob, w.cat, w.dan = p[0], p[1], p[2], p[3]
+		for _, friend := range p[1:] {
+			w.befriend(w.ann, friend)
+		}
+		g2, _, err := w.rooms.CreateGroup(ctx, w.ann, "Picnic", []chat.ID{w.bob, w.cat})
+		w.code("", err)
+		w.group = g2.ID
+		_, _, err = w.rooms.SetMemberRole(ctx, w.ann, w.group, w.bob, chat.RoleAdmin)
+		w.code("", err)
+		test(w)
+	})
+}
+
+func (w world) befriend(a, b chat.ID) chat.ID {
+	w.Helper()
+	r, _, err := w.friends.Request(ctx, a, b)
+	w.code("", err)
+	_, f, _, err := w.friends.Accept(ctx, b, r.ID)
+	w.code("", err)
+	return f.Conversation
+}
+
+func (w world) code(want chat.Code, err error) {
+	w.Helper()
+	if got := chat.CodeOf(err); got != want {
+		w.Fatalf("%q, want %q: %v", got, want, err)
+	}
+}
+
+func (w world) say(body string) {
+	w.Helper()
+	*w.keys++
+	_, err := w.messages.Send(ctx, chat.Viewer{User: w.ann}, w.group, body, fmt.Sprint(*w.keys))
+	w.code("", err)
+}
+
+// webhook is bob's, of the group.
+func (w world) webhook(types ...chat.EventType) chat.Webhook {
+	w.Helper()
+	h, secret, _, err := w.Create(ctx, w.bob, w.group, w.receiver.URL, types)
+	w.code("", err)
+	w.receiver.know(secret)
+	return h
+}
+
+// fanOut does for the whole log what happens after events.
+func (w world) fanOut() {
+	w.Helper()
+	for behind := int64(1); behind > 0; {
+		var err error
+		behind, err = w.store.Follow(ctx, chat.LogEvents, 1000, func(tx *store.Tx, events []*chat.Event) error { return w.FanOut(ctx, tx, events) })
+		w.code("", err)
+	}
+}
+
+// run is the job.
+func (w world) run(h chat.Webhook) {
+	w.Helper()
+	w.code("", w.Flush(ctx, h.ID, func(*store.Tx) error { return nil }))
+}
+
+func (w world) now(h chat.Webhook) chat.Webhook {
+	w.Helper()
+	h, err := w.store.Webhook(ctx, h.ID)
+	w.code("", err)
+	return h
+}
+
+func (w world) deliveries(h chat.Webhook, status chat.DeliveryStatus) []chat.WebhookDelivery {
+	w.Helper()
+	l, err := w.Deliveries(ctx, []chat.ID{h.ID}, status, chat.Page{Limit: 100})
+	w.code("", err)
+	return l[h.ID].Nodes
+}
+
+// expect wants so many deliveries of each status, and the counter to say so.
+func (w world) expect(h chat.Webhook, pending, delivered, dead int) {
+	w.Helper()
+	p, d, x := len(w.deliveries(h, chat.DeliveryPending)), len(w.deliveries(h, chat.DeliveryDelivered)), len(w.deliveries(h, chat.DeliveryDead))
+	if p != pending || d != delivered || x != dead || w.now(h).Pending != pending {
+		w.Errorf("%d pending (%d counted), %d delivered, %d dead; want %d, %d, %d", p, w.now(h).Pending, d, x, pending, delivered, dead)
+	}
+}
+
+// told is the body of a request.
+type told struct {
+	Type, ID, Cursor, ConversationID string
+	At                               time.Time
+	Actor                            *struct{ ID, Username string }
+	Data                             struct {
+		Topic, SubjectID, Role string
+		Seq                    int
+		MemberIDs              []string
+		MemberCount            int
+		User                   *struct{ ID, Username string }
+		Message                *struct{ ID, Body, SenderID string }
+		Conversation           *struct{ Title string }
+	}
+}
+
+// receiver is somebody else's endpoint. It takes what is signed with one of the secrets it knows, and answers 500 while
+// anything else comes.
+type receiver struct {
+	*httptest.Server
+	now func() time.Time
+
+	mu      sync.Mutex
+	secrets []webhook.Secret
+	got     []told // in the order in which they were taken
+	tries   int
+	answer  func(told, http.ResponseWriter) int // 0: 200
+	errs    []string
+}
+
+func mustReceive(t *testing.T) *receiver {
+	r := &receiver{now: time.Now}
+	r.Server = httptest.NewServer(r)
+	t.Cleanup(func() {
+		r.Server.Close()
+		for _, e := range r.errs {
+			t.Error(e)
+		}
+	})
+	return r
+}
+
+func (r *receiver) know(secrets ...webhook.Secret) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.secrets = secrets
+}
+
+func (r *receiver) answers(f func(told, http.ResponseWriter) int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer = f
+}
+
+func status(n int) func(told, http.ResponseWriter) int {
+	return func(told, http.ResponseWriter) int { return n }
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tries++
+	var id string
+	if err == nil {
+		id, err = webhook.Verify(req.Header, body, r.now(), r.secrets...)
+	}
+	var m told
+	if err == nil {
+		err = json.Unmarshal(body, &m)
+	}
+	if err == nil && m.ID != id {
+		err = errors.New("the ids differ")
+	}
+	if err != nil {
+		r.errs = append(r.errs, fmt.Sprintf("%v: %s %s", err, req.Header, body))
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	if r.answer != nil {
+		if code := r.answer(m, w); code != 0 {
+			w.WriteHeader(code)
+			return
+		}
+	}
+	r.got = append(r.got, m)
+}
+
+// taken is what was taken since it was last called: texts of messages, types of other events.
+func (r *receiver) taken() (out []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.got {
+		if m.Data.Message != nil {
+			out = append(out, m.Data.Message.Body)
+		} else {
+			out = append(out, m.Type)
+		}
+	}
+	r.got = nil
+	return out
+}
+
+func (w world) took(want ...string) {
+	w.Helper()
+	if got := w.taken(); !slices.Equal(got, want) {
+		w.Errorf("took %v, want %v", got, want)
+	}
+}
+
+// A webhook is told what happens in its conversation after it was made, in order, and nothing else.
+func TestTold(t *testing.T) {
+	worlds(t, hook.Config{}, loopback(), func(w world) {
+		w.say("before")
+		h := w.webhook()
+		w.say("one")
+		some, secret, _, err := w.Create(ctx, w.ann, w.group, w.receiver.URL+"/some", []chat.EventType{chat.MemberLeft, chat.MemberLeft})
+		w.code("", err)
+		_, _, err = w.rooms.CreateGroup(ctx, w.ann, "Elsewhere", []chat.ID{w.bob})
+		w.code("", err)
+		_, err = w.rooms.LeaveGroup(ctx, w.cat, w.group)
+		w.code("", err)
+		_, _, err = w.rooms.UpdateGroup(ctx, w.ann, w.group, "Feast")
+		w.code("", err)
+		w.say("<two> & \"three\"")
+		w.fanOut()
+		w.expect(h, 4, 0, 0)
+		w.expect(some, 1, 0, 0)
+		w.run(h)
+		w.expect(h, 0, 4, 0)
+		if len(w.receiver.got) != 4 {
+			w.Fatal(w.receiver.got)
+		}
+		var last chat.Position
+		for _, m := range w.receiver.got {
+			c, err := chat.ParseCursor(m.Cursor)
+			if err != nil || c.Position <= last || m.ConversationID != w.group.String() || m.Data.Topic != w.group.String() || m.At.IsZero() || !strings.HasPrefix(m.ID, "whd_") {
+				w.Errorf("%+v %v", m, err)
+			}
+			last = c.Position
+		}
+		one, left, feast := w.receiver.got[0], w.receiver.got[1], w.receiver.got[2]
+		if one.Actor == nil || one.Actor.ID != w.ann.String() || one.Actor.Username == "" || one.Data.Message.SenderID != w.ann.String() || one.Data.Seq != 2 {
+			w.Errorf("%+v", one)
+		}
+		if left.Data.User == nil || left.Data.User.ID != w.cat.String() || left.Data.MemberCount != 2 || feast.Data.Conversation == nil || feast.Data.Conversation.Title != "Feast" {
+			w.Errorf("%+v %+v", left, feast)
+		}
+		w.took("one", "MEMBER_LEFT", "CONVERSATION_UPDATED", "<two> & \"three\"")
+		w.receiver.know(secret)
+		w.run(some)
+		w.took("MEMBER_LEFT")
+		w.run(h)
+		w.took()
+	})
+}
+
+// What fails is tried again as webhook.Next says, and holds up what comes behind it. After a day it is dead, and the rest goes on.
+func TestRetries(t *testing.T) {
+	worlds(t, hook.Config{}, loopback(), func(w world) {
+		h := w.webhook()
+		w.say("one")
+		w.say("two")
+		w.fanOut()
+		w.answers(status(http.StatusInternalServerError))
+		for n, wait := range []time.Duration{6 * time.Second, 36 * time.Second, 3 * time.Minute} {
+			w.run(h)
+			if w.tries != n+1 {
+				t.Fatalf("%d attempts, want %d", w.tries, n+1)
+			}
+			d := w.deliveries(h, chat.DeliveryPending)[1] // the newest first
+			if d.Attempts != n+1 || d.HTTPStatus != 500 || !strings.Contains(d.Reason, "500") || d.NextAt.Sub(d.AttemptedAt) > wait || d.NextAt.Sub(d.AttemptedAt) < wait/2 {
+				t.Errorf("%+v", d)
+			}
+			w.run(h)
+			if w.tries != n+1 {
+				t.Errorf("%d attempts: it did not wait", w.tries)
+			}
+			w.clock.add(wait)
+		}
+		w.answers(func(_ told, r http.ResponseWriter) int {
+			r.Header().Set("Retry-After", "7200")
+			return http.StatusTooManyRequests
+		})
+		w.run(h)
+		if d := w.deliveries(h, chat.DeliveryPending)[1]; d.NextAt.Sub(d.AttemptedAt) != 2*time.Hour {
+			t.Errorf("%+v", d)
+		}
+		if w.now(h).FailingSince.IsZero() {
+			t.Error("nobody is told that it fails")
+		}
+		w.answers(func(m told, _ http.ResponseWriter) int {
+			if m.Data.Message.Body == "one" {
+				return http.StatusBadGateway
+			}
+			return 0
+		})
+		for range 8 {
+			w.clock.add(4 * time.Hour)
+			w.run(h)
+		}
+		w.expect(h, 0, 1, 1)
+		w.took("two")
+		if d := w.deliveries(h, chat.DeliveryDead)[0]; d.HTTPStatus != http.StatusBadGateway || d.Reason == "" {
+			t.Errorf("%+v", d)
+		}
+		if !w.now(h).FailingSince.IsZero() {
+			t.Error("it succeeds again")
+		}
+	})
+}
