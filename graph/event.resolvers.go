@@ -30,6 +30,10 @@ func (r *subscriptionResolver) FriendRequestUpdated(ctx context.Context, after *
 	return live.Subscribe(ctx, after, r.ownTopic, only[model.FriendRequestEvent](r.Resolver))
 }
 
+func (r *subscriptionResolver) NotificationAdded(ctx context.Context, after *chat.Cursor) (<-chan model.NotificationEvent, error) {
+	return live.Subscribe(ctx, after, r.ownTopic, only[model.NotificationEvent](r.Resolver))
+}
+
 func (r *subscriptionResolver) ConversationUpdated(ctx context.Context, conversationID chat.ID, after *chat.Cursor) (<-chan model.ConversationEvent, error) {
 	return live.Subscribe(ctx, after, r.oneConversation(conversationID, after), only[model.ConversationEvent](r.Resolver))
 }

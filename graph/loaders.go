@@ -53,6 +53,18 @@ func (l *loader[V]) Load(ctx context.Context, id chat.ID) (V, error) {
 	return v, err
 }
 
+// ifThere loads what may be gone, or may never have been.
+func ifThere[V any](ctx context.Context, l *loader[*V], id chat.ID) (*V, error) {
+	if id.IsZero() {
+		return nil, nil
+	}
+	v, err := l.Load(ctx, id)
+	if errors.Is(err, chat.ErrNotFound) {
+		return nil, nil
+	}
+	return v, err
+}
+
 // pages load lists of conversations: those that are asked for with the same arguments are read at once.
 type pages[T any] struct {
 	read func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[T], error)

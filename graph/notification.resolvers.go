@@ -9,6 +9,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/parley-chat/parley/graph/generated"
 	"github.com/parley-chat/parley/graph/model"
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/notification"
@@ -62,6 +63,55 @@ func (r *mutationResolver) SetConversationNotifications(ctx context.Context, inp
 	return &model.SetConversationNotificationsPayload{Cursor: r.cursor(pos), Conversation: c}, err
 }
 
+func (r *mutationResolver) MarkNotificationRead(ctx context.Context, input model.MarkNotificationReadInput) (*model.MarkNotificationReadPayload, error) {
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n, unread, pos, err := r.Notifications.MarkRead(ctx, v.User, input.NotificationID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.MarkNotificationReadPayload{Cursor: r.cursor(pos), Notification: &n, UnreadCount: unread}, nil
+}
+
+func (r *mutationResolver) MarkAllNotificationsRead(ctx context.Context, input model.MarkAllNotificationsReadInput) (*model.MarkAllNotificationsReadPayload, error) {
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	unread, pos, err := r.Notifications.MarkAllRead(ctx, v.User, input.Through)
+	if err != nil {
+		return nil, err
+	}
+	return &model.MarkAllNotificationsReadPayload{Cursor: r.cursor(pos), UnreadCount: unread}, nil
+}
+
+func (r *notificationResolver) Actor(ctx context.Context, obj *chat.Notification) (*chat.User, error) {
+	return ifThere(ctx, &r.loaders(ctx).Users, obj.Actor)
+}
+
+func (r *notificationResolver) Conversation(ctx context.Context, obj *chat.Notification) (*chat.Conversation, error) {
+	if inside, err := r.inside(ctx, obj); err != nil || !inside {
+		return nil, err
+	}
+	return ifThere(ctx, &r.loaders(ctx).Conversations, obj.Conversation)
+}
+
+func (r *notificationResolver) Message(ctx context.Context, obj *chat.Notification) (*chat.Message, error) {
+	if inside, err := r.inside(ctx, obj); err != nil || !inside || obj.Subject.Kind != chat.KindMessage {
+		return nil, err
+	}
+	return ifThere(ctx, &r.loaders(ctx).Messages, obj.Subject)
+}
+
+func (r *notificationResolver) Request(ctx context.Context, obj *chat.Notification) (*chat.FriendRequest, error) {
+	if obj.Subject.Kind != chat.KindFriendRequest {
+		return nil, nil
+	}
+	return ifThere(ctx, &r.loaders(ctx).Requests, obj.Subject)
+}
+
 func (r *queryResolver) NotificationPreferences(ctx context.Context) (*chat.NotificationPreferences, error) {
 	v, err := chat.MustViewer(ctx)
 	if err != nil {
@@ -69,3 +119,28 @@ func (r *queryResolver) NotificationPreferences(ctx context.Context) (*chat.Noti
 	}
 	return r.loaders(ctx).Preferences.Load(ctx, v.User)
 }
+
+func (r *queryResolver) Notifications(ctx context.Context, unreadOnly bool, first *int, after *string, last *int, before *string) (*model.NotificationConnection, error) {
+	l, err := page(ctx, first, after, last, before, func(ctx context.Context, viewer chat.ID, p chat.Page) (chat.List[chat.Notification], error) {
+		return r.Resolver.Notifications.Page(ctx, viewer, unreadOnly, p)
+	})
+	if err != nil {
+		return nil, err
+	}
+	edges, nodes, info := connection(l, func(c string, n *chat.Notification) model.NotificationEdge {
+		return model.NotificationEdge{Cursor: c, Node: n}
+	})
+	return &model.NotificationConnection{Edges: edges, Nodes: nodes, PageInfo: info}, nil
+}
+
+func (r *queryResolver) UnreadNotificationCount(ctx context.Context) (int, error) {
+	v, err := chat.MustViewer(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return r.Resolver.Notifications.Unread(ctx, v.User)
+}
+
+func (r *Resolver) Notification() generated.NotificationResolver { return &notificationResolver{r} }
+
+type notificationResolver struct{ *Resolver }

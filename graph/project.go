@@ -60,6 +60,12 @@ func (r *Resolver) project(e *chat.Event) (model.Event, bool) {
 		return &model.ReceiptUpdated{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, Receipt: rows.Receipt}, rows.Receipt != nil
 	case chat.NotificationPreferencesChanged:
 		return &model.NotificationPreferencesChanged{Cursor: cursor, At: at, Actor: actor, UserID: e.Subject}, true
+	case chat.NotificationAdded:
+		return &model.NotificationAdded{Cursor: cursor, At: at, Actor: actor, Notification: rows.Notification, UnreadCount: e.Detail.Count}, rows.Notification != nil
+	case chat.NotificationRead:
+		return &model.NotificationRead{Cursor: cursor, At: at, Actor: actor, NotificationID: e.Subject, UnreadCount: e.Detail.Count}, true
+	case chat.NotificationsRead:
+		return &model.NotificationsRead{Cursor: cursor, At: at, Actor: actor, Through: e.Subject, UnreadCount: e.Detail.Count}, true
 	case chat.ConversationNotificationsChanged:
 		m := &model.ConversationNotificationsChanged{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, Level: e.Detail.Level}
 		if u := e.Detail.Until; !u.IsZero() {

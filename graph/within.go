@@ -67,3 +67,12 @@ func (r *Resolver) membership(ctx context.Context, c *chat.Conversation) (*chat.
 	}
 	return r.loaders(ctx).Memberships.Load(ctx, c.ID)
 }
+
+// inside says whether the viewer is in the conversation of a notification. It is only for fields that are marked @viewer.
+func (r *Resolver) inside(ctx context.Context, n *chat.Notification) (bool, error) {
+	if n.Conversation.IsZero() {
+		return false, nil
+	}
+	m, err := r.loaders(ctx).Memberships.Load(ctx, n.Conversation)
+	return m != nil, err
+}

@@ -31,6 +31,7 @@ type ResolverRoot interface {
 	Member() MemberResolver
 	Message() MessageResolver
 	Mutation() MutationResolver
+	Notification() NotificationResolver
 	NotificationPreferencesChanged() NotificationPreferencesChangedResolver
 	Presence() PresenceResolver
 	Query() QueryResolver
@@ -87,6 +88,7 @@ type ComplexityRoot struct {
 		ConversationID func(childComplexity int) int
 		Cursor         func(childComplexity int) int
 		Message        func(childComplexity int) int
+		Notification   func(childComplexity int) int
 		Request        func(childComplexity int) int
 	}
 
@@ -285,6 +287,17 @@ type ComplexityRoot struct {
 		Cursor         func(childComplexity int) int
 	}
 
+	MarkAllNotificationsReadPayload struct {
+		Cursor      func(childComplexity int) int
+		UnreadCount func(childComplexity int) int
+	}
+
+	MarkNotificationReadPayload struct {
+		Cursor       func(childComplexity int) int
+		Notification func(childComplexity int) int
+		UnreadCount  func(childComplexity int) int
+	}
+
 	MarkReadPayload struct {
 		Conversation func(childComplexity int) int
 		Cursor       func(childComplexity int) int
@@ -385,6 +398,8 @@ type ComplexityRoot struct {
 		DeleteGroup                   func(childComplexity int, input model.DeleteGroupInput) int
 		DeleteWebhook                 func(childComplexity int, input model.DeleteWebhookInput) int
 		LeaveGroup                    func(childComplexity int, input model.LeaveGroupInput) int
+		MarkAllNotificationsRead      func(childComplexity int, input model.MarkAllNotificationsReadInput) int
+		MarkNotificationRead          func(childComplexity int, input model.MarkNotificationReadInput) int
 		MarkRead                      func(childComplexity int, input model.MarkReadInput) int
 		PingWebhook                   func(childComplexity int, input model.PingWebhookInput) int
 		RefreshSession                func(childComplexity int, input *model.RefreshSessionInput) int
@@ -419,6 +434,38 @@ type ComplexityRoot struct {
 		VerifyEmail                   func(childComplexity int, input model.VerifyEmailInput) int
 	}
 
+	Notification struct {
+		Actor          func(childComplexity int) int
+		Conversation   func(childComplexity int) int
+		ConversationID func(childComplexity int) int
+		CreatedAt      func(childComplexity int) int
+		ID             func(childComplexity int) int
+		Kind           func(childComplexity int) int
+		Message        func(childComplexity int) int
+		MessageID      func(childComplexity int) int
+		ReadAt         func(childComplexity int) int
+		Request        func(childComplexity int) int
+	}
+
+	NotificationAdded struct {
+		Actor        func(childComplexity int) int
+		At           func(childComplexity int) int
+		Cursor       func(childComplexity int) int
+		Notification func(childComplexity int) int
+		UnreadCount  func(childComplexity int) int
+	}
+
+	NotificationConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	NotificationEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	NotificationPreference struct {
 		InApp func(childComplexity int) int
 		Kind  func(childComplexity int) int
@@ -439,6 +486,22 @@ type ComplexityRoot struct {
 		At          func(childComplexity int) int
 		Cursor      func(childComplexity int) int
 		Preferences func(childComplexity int) int
+	}
+
+	NotificationRead struct {
+		Actor          func(childComplexity int) int
+		At             func(childComplexity int) int
+		Cursor         func(childComplexity int) int
+		NotificationID func(childComplexity int) int
+		UnreadCount    func(childComplexity int) int
+	}
+
+	NotificationsRead struct {
+		Actor       func(childComplexity int) int
+		At          func(childComplexity int) int
+		Cursor      func(childComplexity int) int
+		Through     func(childComplexity int) int
+		UnreadCount func(childComplexity int) int
 	}
 
 	PageInfo struct {
@@ -482,8 +545,10 @@ type ComplexityRoot struct {
 		Friends                 func(childComplexity int, first *int, after *string, last *int, before *string) int
 		Me                      func(childComplexity int) int
 		NotificationPreferences func(childComplexity int) int
+		Notifications           func(childComplexity int, unreadOnly bool, first *int, after *string, last *int, before *string) int
 		PushPublicKey           func(childComplexity int) int
 		Sessions                func(childComplexity int, first *int, after *string, last *int, before *string) int
+		UnreadNotificationCount func(childComplexity int) int
 		User                    func(childComplexity int, id chat.ID) int
 		Users                   func(childComplexity int, search string, first *int, after *string, last *int, before *string) int
 		Webhooks                func(childComplexity int) int
@@ -667,6 +732,7 @@ type ComplexityRoot struct {
 		Events               func(childComplexity int, after *chat.Cursor, types []chat.EventType) int
 		FriendRequestUpdated func(childComplexity int, after *chat.Cursor) int
 		MessageAdded         func(childComplexity int, conversationID chat.ID, after *chat.Cursor) int
+		NotificationAdded    func(childComplexity int, after *chat.Cursor) int
 		PresenceChanged      func(childComplexity int, userIds []chat.ID) int
 		TypingChanged        func(childComplexity int, conversationID chat.ID) int
 	}
@@ -930,6 +996,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CaughtUp.Message(childComplexity), true
+	case "CaughtUp.notification":
+		if e.ComplexityRoot.CaughtUp.Notification == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CaughtUp.Notification(childComplexity), true
 	case "CaughtUp.request":
 		if e.ComplexityRoot.CaughtUp.Request == nil {
 			break
@@ -1651,6 +1723,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.LeaveGroupPayload.Cursor(childComplexity), true
 
+	case "MarkAllNotificationsReadPayload.cursor":
+		if e.ComplexityRoot.MarkAllNotificationsReadPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MarkAllNotificationsReadPayload.Cursor(childComplexity), true
+	case "MarkAllNotificationsReadPayload.unreadCount":
+		if e.ComplexityRoot.MarkAllNotificationsReadPayload.UnreadCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MarkAllNotificationsReadPayload.UnreadCount(childComplexity), true
+
+	case "MarkNotificationReadPayload.cursor":
+		if e.ComplexityRoot.MarkNotificationReadPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MarkNotificationReadPayload.Cursor(childComplexity), true
+	case "MarkNotificationReadPayload.notification":
+		if e.ComplexityRoot.MarkNotificationReadPayload.Notification == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MarkNotificationReadPayload.Notification(childComplexity), true
+	case "MarkNotificationReadPayload.unreadCount":
+		if e.ComplexityRoot.MarkNotificationReadPayload.UnreadCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MarkNotificationReadPayload.UnreadCount(childComplexity), true
+
 	case "MarkReadPayload.conversation":
 		if e.ComplexityRoot.MarkReadPayload.Conversation == nil {
 			break
@@ -2096,6 +2200,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.LeaveGroup(childComplexity, args["input"].(model.LeaveGroupInput)), true
+	case "Mutation.markAllNotificationsRead":
+		if e.ComplexityRoot.Mutation.MarkAllNotificationsRead == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_markAllNotificationsRead_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.MarkAllNotificationsRead(childComplexity, args["input"].(model.MarkAllNotificationsReadInput)), true
+	case "Mutation.markNotificationRead":
+		if e.ComplexityRoot.Mutation.MarkNotificationRead == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_markNotificationRead_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.MarkNotificationRead(childComplexity, args["input"].(model.MarkNotificationReadInput)), true
 	case "Mutation.markRead":
 		if e.ComplexityRoot.Mutation.MarkRead == nil {
 			break
@@ -2434,6 +2560,130 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Mutation.VerifyEmail(childComplexity, args["input"].(model.VerifyEmailInput)), true
 
+	case "Notification.actor":
+		if e.ComplexityRoot.Notification.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notification.Actor(childComplexity), true
+	case "Notification.conversation":
+		if e.ComplexityRoot.Notification.Conversation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notification.Conversation(childComplexity), true
+	case "Notification.conversationId":
+		if e.ComplexityRoot.Notification.ConversationID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notification.ConversationID(childComplexity), true
+	case "Notification.createdAt":
+		if e.ComplexityRoot.Notification.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notification.CreatedAt(childComplexity), true
+	case "Notification.id":
+		if e.ComplexityRoot.Notification.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notification.ID(childComplexity), true
+	case "Notification.kind":
+		if e.ComplexityRoot.Notification.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notification.Kind(childComplexity), true
+	case "Notification.message":
+		if e.ComplexityRoot.Notification.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notification.Message(childComplexity), true
+	case "Notification.messageId":
+		if e.ComplexityRoot.Notification.MessageID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notification.MessageID(childComplexity), true
+	case "Notification.readAt":
+		if e.ComplexityRoot.Notification.ReadAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notification.ReadAt(childComplexity), true
+	case "Notification.request":
+		if e.ComplexityRoot.Notification.Request == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notification.Request(childComplexity), true
+
+	case "NotificationAdded.actor":
+		if e.ComplexityRoot.NotificationAdded.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationAdded.Actor(childComplexity), true
+	case "NotificationAdded.at":
+		if e.ComplexityRoot.NotificationAdded.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationAdded.At(childComplexity), true
+	case "NotificationAdded.cursor":
+		if e.ComplexityRoot.NotificationAdded.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationAdded.Cursor(childComplexity), true
+	case "NotificationAdded.notification":
+		if e.ComplexityRoot.NotificationAdded.Notification == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationAdded.Notification(childComplexity), true
+	case "NotificationAdded.unreadCount":
+		if e.ComplexityRoot.NotificationAdded.UnreadCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationAdded.UnreadCount(childComplexity), true
+
+	case "NotificationConnection.edges":
+		if e.ComplexityRoot.NotificationConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationConnection.Edges(childComplexity), true
+	case "NotificationConnection.nodes":
+		if e.ComplexityRoot.NotificationConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationConnection.Nodes(childComplexity), true
+	case "NotificationConnection.pageInfo":
+		if e.ComplexityRoot.NotificationConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationConnection.PageInfo(childComplexity), true
+
+	case "NotificationEdge.cursor":
+		if e.ComplexityRoot.NotificationEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationEdge.Cursor(childComplexity), true
+	case "NotificationEdge.node":
+		if e.ComplexityRoot.NotificationEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationEdge.Node(childComplexity), true
+
 	case "NotificationPreference.inApp":
 		if e.ComplexityRoot.NotificationPreference.InApp == nil {
 			break
@@ -2514,6 +2764,68 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.NotificationPreferencesChanged.Preferences(childComplexity), true
+
+	case "NotificationRead.actor":
+		if e.ComplexityRoot.NotificationRead.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationRead.Actor(childComplexity), true
+	case "NotificationRead.at":
+		if e.ComplexityRoot.NotificationRead.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationRead.At(childComplexity), true
+	case "NotificationRead.cursor":
+		if e.ComplexityRoot.NotificationRead.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationRead.Cursor(childComplexity), true
+	case "NotificationRead.notificationId":
+		if e.ComplexityRoot.NotificationRead.NotificationID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationRead.NotificationID(childComplexity), true
+	case "NotificationRead.unreadCount":
+		if e.ComplexityRoot.NotificationRead.UnreadCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationRead.UnreadCount(childComplexity), true
+
+	case "NotificationsRead.actor":
+		if e.ComplexityRoot.NotificationsRead.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationsRead.Actor(childComplexity), true
+	case "NotificationsRead.at":
+		if e.ComplexityRoot.NotificationsRead.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationsRead.At(childComplexity), true
+	case "NotificationsRead.cursor":
+		if e.ComplexityRoot.NotificationsRead.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationsRead.Cursor(childComplexity), true
+	case "NotificationsRead.through":
+		if e.ComplexityRoot.NotificationsRead.Through == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationsRead.Through(childComplexity), true
+	case "NotificationsRead.unreadCount":
+		if e.ComplexityRoot.NotificationsRead.UnreadCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationsRead.UnreadCount(childComplexity), true
 
 	case "PageInfo.endCursor":
 		if e.ComplexityRoot.PageInfo.EndCursor == nil {
@@ -2696,6 +3008,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.NotificationPreferences(childComplexity), true
+	case "Query.notifications":
+		if e.ComplexityRoot.Query.Notifications == nil {
+			break
+		}
+
+		args, err := ec.field_Query_notifications_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Notifications(childComplexity, args["unreadOnly"].(bool), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
 	case "Query.pushPublicKey":
 		if e.ComplexityRoot.Query.PushPublicKey == nil {
 			break
@@ -2713,6 +3036,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Sessions(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+	case "Query.unreadNotificationCount":
+		if e.ComplexityRoot.Query.UnreadNotificationCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.UnreadNotificationCount(childComplexity), true
 	case "Query.user":
 		if e.ComplexityRoot.Query.User == nil {
 			break
@@ -3297,6 +3626,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.MessageAdded(childComplexity, args["conversationId"].(chat.ID), args["after"].(*chat.Cursor)), true
+	case "Subscription.notificationAdded":
+		if e.ComplexityRoot.Subscription.NotificationAdded == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_notificationAdded_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.NotificationAdded(childComplexity, args["after"].(*chat.Cursor)), true
 	case "Subscription.presenceChanged":
 		if e.ComplexityRoot.Subscription.PresenceChanged == nil {
 			break
@@ -3732,6 +4072,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputDeleteGroupInput,
 		ec.unmarshalInputDeleteWebhookInput,
 		ec.unmarshalInputLeaveGroupInput,
+		ec.unmarshalInputMarkAllNotificationsReadInput,
+		ec.unmarshalInputMarkNotificationReadInput,
 		ec.unmarshalInputMarkReadInput,
 		ec.unmarshalInputNotificationPreferenceInput,
 		ec.unmarshalInputPingWebhookInput,
@@ -4364,17 +4706,31 @@ interface ConversationEvent implements Event {
   conversationId: ID
 }
 
-"""
-The replay is over: everything up to ` + "`" + `cursor` + "`" + ` that the viewer may see has been delivered, what follows is live. Comes
-once in each subscription to the log, at once when there is nothing to replay.
-"""
-type CaughtUp implements Event & MessageEvent & FriendRequestEvent & ConversationEvent {
+"What ` + "`" + `notificationAdded` + "`" + ` delivers: a ` + "`" + `NotificationAdded` + "`" + `, or the ` + "`" + `CaughtUp` + "`" + ` that ends the replay."
+interface NotificationEvent implements Event {
   "Where the change stands in the log."
   cursor: Cursor!
   "When it was committed."
   at: Time!
   "Who made the change; null for the system."
   actor: User
+  "The notification; null on ` + "`" + `CaughtUp` + "`" + `."
+  notification: Notification
+}
+
+"""
+The replay is over: everything up to ` + "`" + `cursor` + "`" + ` that the viewer may see has been delivered, what follows is live. Comes
+once in each subscription to the log, at once when there is nothing to replay.
+"""
+type CaughtUp implements Event & MessageEvent & FriendRequestEvent & ConversationEvent & NotificationEvent {
+  "Where the change stands in the log."
+  cursor: Cursor!
+  "When it was committed."
+  at: Time!
+  "Who made the change; null for the system."
+  actor: User
+  "Always null."
+  notification: Notification
   "Always null."
   message: Message
   "Always null."
@@ -4693,6 +5049,48 @@ type ConversationNotificationsChanged implements Event {
   mutedUntil: Time
 }
 
+"The viewer was notified of something."
+type NotificationAdded implements Event & NotificationEvent {
+  "Where the change stands in the log."
+  cursor: Cursor!
+  "When it was committed."
+  at: Time!
+  "Who made the change; null for the system."
+  actor: User
+  "The notification, as it is now."
+  notification: Notification!
+  "How many notifications of the viewer's were not read then, counted up to 100."
+  unreadCount: Int!
+}
+
+"A notification is read, at the time of this event: the viewer has said so, or seen what it is about."
+type NotificationRead implements Event {
+  "Where the change stands in the log."
+  cursor: Cursor!
+  "When it was committed."
+  at: Time!
+  "Who made the change; null for the system."
+  actor: User
+  "The notification."
+  notificationId: ID!
+  "How many notifications of the viewer's were not read then, counted up to 100."
+  unreadCount: Int!
+}
+
+"All notifications up to one are read, at the time of this event, or are gone because they were old."
+type NotificationsRead implements Event {
+  "Where the change stands in the log."
+  cursor: Cursor!
+  "When it was committed."
+  at: Time!
+  "Who made the change; null for the system."
+  actor: User
+  "The newest of them: those whose ids are not greater are read."
+  through: ID!
+  "How many notifications of the viewer's were not read then, counted up to 100."
+  unreadCount: Int!
+}
+
 "The kinds of events, for the ` + "`" + `types` + "`" + ` filter. ` + "`" + `CaughtUp` + "`" + ` always comes."
 enum EventType {
   "` + "`" + `FriendRequestSent` + "`" + ` events."
@@ -4743,6 +5141,12 @@ enum EventType {
   CONVERSATION_NOTIFICATIONS_CHANGED
   "` + "`" + `ExportUpdated` + "`" + ` events."
   EXPORT_UPDATED
+  "` + "`" + `NotificationAdded` + "`" + ` events."
+  NOTIFICATION_ADDED
+  "` + "`" + `NotificationRead` + "`" + ` events."
+  NOTIFICATION_READ
+  "` + "`" + `NotificationsRead` + "`" + ` events."
+  NOTIFICATIONS_READ
 }
 
 extend type Subscription {
@@ -4774,6 +5178,14 @@ extend type Subscription {
     """
     after: Cursor
   ): FriendRequestEvent!
+  "What the viewer is notified of. That it was read is told by ` + "`" + `events` + "`" + `."
+  notificationAdded(
+    """
+    Begin after this cursor: what came since is replayed first. From now on, if null. ` + "`" + `CURSOR_EXPIRED` + "`" + ` when the log does
+    not reach back so far, ` + "`" + `INVALID_CURSOR` + "`" + ` when it is not a cursor of this server.
+    """
+    after: Cursor
+  ): NotificationEvent!
   """
   Changes of one conversation, its members and its receipts. ` + "`" + `NOT_FOUND` + "`" + ` for non-members; ends, after telling so,
   when the viewer ceases to be one.
@@ -5374,6 +5786,51 @@ enum NotificationLevel {
   NONE
 }
 
+"""
+Something that the viewer was told. Entries are kept for 90 days unless the server says otherwise, and the newest 1,000;
+that older ones are gone is not told.
+"""
+type Notification {
+  "Begins with ` + "`" + `ntf_` + "`" + `. Sorts by when it was told."
+  id: ID!
+  "Of what. Never DIRECT_MESSAGE or GROUP_MESSAGE, which the list of conversations shows."
+  kind: NotificationKind!
+  "When it was told."
+  createdAt: Time!
+  "When it was read, or needed to be read no more; null before."
+  readAt: Time
+  "Who asked, accepted, added or named the viewer; null for NEW_DEVICE."
+  actor: User
+  "The group, or the conversation of the message; null where there is none."
+  conversationId: ID
+  "That conversation; null while the viewer is not in it."
+  conversation: Conversation @viewer
+  "The message of a MENTION; null for other kinds."
+  messageId: ID
+  "That message; null while the viewer is not in its conversation, and when it is gone."
+  message: Message @viewer
+  "The request of a FRIEND_REQUEST or FRIEND_REQUEST_ACCEPTED, as it stands now; null for other kinds."
+  request: FriendRequest
+}
+
+"A page of notifications."
+type NotificationConnection {
+  "The notifications with their places in the list."
+  edges: [NotificationEdge!]!
+  "The notifications alone."
+  nodes: [Notification!]!
+  "Where this page stands."
+  pageInfo: PageInfo!
+}
+
+"A notification and its place in a list."
+type NotificationEdge {
+  "The place, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The notification."
+  node: Notification!
+}
+
 extend type Conversation {
   "What the viewer is notified of here; ALL for non-members."
   notificationLevel: NotificationLevel! @viewer
@@ -5384,6 +5841,21 @@ extend type Conversation {
 extend type Query {
   "What the viewer wants to be told, and when."
   notificationPreferences: NotificationPreferences!
+  "What the viewer was told, the newest first."
+  notifications(
+    "Only what is not read."
+    unreadOnly: Boolean! = false
+    "How many from the start, at most 100; 50 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    first: Int
+    "Only items after this place."
+    after: String
+    "How many from the end, at most 100."
+    last: Int
+    "Only items before this place."
+    before: String
+  ): NotificationConnection!
+  "How many of the viewer's notifications are not read. It is counted up to 100: show that as ` + "`" + `99+` + "`" + `."
+  unreadNotificationCount: Int!
 }
 
 extend type Mutation {
@@ -5400,6 +5872,16 @@ extend type Mutation {
     "Where, and what."
     input: SetConversationNotificationsInput!
   ): SetConversationNotificationsPayload!
+  "The viewer has read a notification. A second time it changes nothing. ` + "`" + `NOT_FOUND` + "`" + ` for anybody else's."
+  markNotificationRead(
+    "Which."
+    input: MarkNotificationReadInput!
+  ): MarkNotificationReadPayload!
+  "The viewer has read all notifications up to one. What comes meanwhile stays unread. ` + "`" + `NOT_FOUND` + "`" + ` for anybody else's."
+  markAllNotificationsRead(
+    "Up to which."
+    input: MarkAllNotificationsReadInput!
+  ): MarkAllNotificationsReadPayload!
 }
 
 "New values for what the viewer wants to be told."
@@ -5444,6 +5926,36 @@ input SetConversationNotificationsInput {
   level: NotificationLevel
   "Of nothing until then; null, or a time that is over, ends it."
   mutedUntil: Time
+}
+
+"Which notification was read."
+input MarkNotificationReadInput {
+  "A notification of the viewer's."
+  notificationId: ID!
+}
+
+"Up to which notification all were read."
+input MarkAllNotificationsReadInput {
+  "A notification of the viewer's: the newest that they were shown."
+  through: ID!
+}
+
+"The notification, read."
+type MarkNotificationReadPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The notification."
+  notification: Notification!
+  "How many are not read now, counted up to 100."
+  unreadCount: Int!
+}
+
+"The notifications, read."
+type MarkAllNotificationsReadPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "How many are not read now, counted up to 100."
+  unreadCount: Int!
 }
 
 "The new preferences."
@@ -6402,6 +6914,28 @@ func (ec *executionContext) childFields_LeaveGroupPayload(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type LeaveGroupPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_MarkAllNotificationsReadPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_MarkAllNotificationsReadPayload_cursor(ctx, field)
+	case "unreadCount":
+		return ec.fieldContext_MarkAllNotificationsReadPayload_unreadCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MarkAllNotificationsReadPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_MarkNotificationReadPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_MarkNotificationReadPayload_cursor(ctx, field)
+	case "notification":
+		return ec.fieldContext_MarkNotificationReadPayload_notification(ctx, field)
+	case "unreadCount":
+		return ec.fieldContext_MarkNotificationReadPayload_unreadCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MarkNotificationReadPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_MarkReadPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -6486,6 +7020,54 @@ func (ec *executionContext) childFields_MessageEdge(ctx context.Context, field g
 		return ec.fieldContext_MessageEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type MessageEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_Notification(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Notification_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_Notification_kind(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Notification_createdAt(ctx, field)
+	case "readAt":
+		return ec.fieldContext_Notification_readAt(ctx, field)
+	case "actor":
+		return ec.fieldContext_Notification_actor(ctx, field)
+	case "conversationId":
+		return ec.fieldContext_Notification_conversationId(ctx, field)
+	case "conversation":
+		return ec.fieldContext_Notification_conversation(ctx, field)
+	case "messageId":
+		return ec.fieldContext_Notification_messageId(ctx, field)
+	case "message":
+		return ec.fieldContext_Notification_message(ctx, field)
+	case "request":
+		return ec.fieldContext_Notification_request(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Notification", field.Name)
+}
+
+func (ec *executionContext) childFields_NotificationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_NotificationConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_NotificationConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_NotificationConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NotificationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_NotificationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_NotificationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_NotificationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NotificationEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_NotificationPreference(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -37,6 +37,12 @@ type MessageEvent interface {
 	IsMessageEvent()
 }
 
+// What `notificationAdded` delivers: a `NotificationAdded`, or the `CaughtUp` that ends the replay.
+type NotificationEvent interface {
+	IsEvent()
+	IsNotificationEvent()
+}
+
 // Which request to accept.
 type AcceptFriendRequestInput struct {
 	// A pending request to the viewer.
@@ -121,6 +127,8 @@ type CaughtUp struct {
 	// Who made the change; null for the system.
 	Actor *chat.User `json:"actor,omitempty"`
 	// Always null.
+	Notification *chat.Notification `json:"notification,omitempty"`
+	// Always null.
 	Message *chat.Message `json:"message,omitempty"`
 	// Always null.
 	Request *chat.FriendRequest `json:"request,omitempty"`
@@ -135,6 +143,8 @@ func (CaughtUp) IsMessageEvent() {}
 func (CaughtUp) IsFriendRequestEvent() {}
 
 func (CaughtUp) IsConversationEvent() {}
+
+func (CaughtUp) IsNotificationEvent() {}
 
 // A change of address.
 type ChangeEmailInput struct {
@@ -480,6 +490,36 @@ type LeaveGroupPayload struct {
 	ConversationID chat.ID `json:"conversationId"`
 }
 
+// Up to which notification all were read.
+type MarkAllNotificationsReadInput struct {
+	// A notification of the viewer's: the newest that they were shown.
+	Through chat.ID `json:"through"`
+}
+
+// The notifications, read.
+type MarkAllNotificationsReadPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// How many are not read now, counted up to 100.
+	UnreadCount int `json:"unreadCount"`
+}
+
+// Which notification was read.
+type MarkNotificationReadInput struct {
+	// A notification of the viewer's.
+	NotificationID chat.ID `json:"notificationId"`
+}
+
+// The notification, read.
+type MarkNotificationReadPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The notification.
+	Notification *chat.Notification `json:"notification"`
+	// How many are not read now, counted up to 100.
+	UnreadCount int `json:"unreadCount"`
+}
+
 // How far the viewer has read.
 type MarkReadInput struct {
 	// A conversation of the viewer's.
@@ -637,6 +677,74 @@ type MessageEdge struct {
 // Everything that can be changed. A payload's `cursor` is at or after the change itself.
 type Mutation struct {
 }
+
+// The viewer was notified of something.
+type NotificationAdded struct {
+	// Where the change stands in the log.
+	Cursor chat.Cursor `json:"cursor"`
+	// When it was committed.
+	At time.Time `json:"at"`
+	// Who made the change; null for the system.
+	Actor *chat.User `json:"actor,omitempty"`
+	// The notification, as it is now.
+	Notification *chat.Notification `json:"notification"`
+	// How many notifications of the viewer's were not read then, counted up to 100.
+	UnreadCount int `json:"unreadCount"`
+}
+
+func (NotificationAdded) IsEvent() {}
+
+func (NotificationAdded) IsNotificationEvent() {}
+
+// A page of notifications.
+type NotificationConnection struct {
+	// The notifications with their places in the list.
+	Edges []NotificationEdge `json:"edges"`
+	// The notifications alone.
+	Nodes []chat.Notification `json:"nodes"`
+	// Where this page stands.
+	PageInfo *chat.PageInfo `json:"pageInfo"`
+}
+
+// A notification and its place in a list.
+type NotificationEdge struct {
+	// The place, for `after` and `before`.
+	Cursor string `json:"cursor"`
+	// The notification.
+	Node *chat.Notification `json:"node"`
+}
+
+// A notification is read, at the time of this event: the viewer has said so, or seen what it is about.
+type NotificationRead struct {
+	// Where the change stands in the log.
+	Cursor chat.Cursor `json:"cursor"`
+	// When it was committed.
+	At time.Time `json:"at"`
+	// Who made the change; null for the system.
+	Actor *chat.User `json:"actor,omitempty"`
+	// The notification.
+	NotificationID chat.ID `json:"notificationId"`
+	// How many notifications of the viewer's were not read then, counted up to 100.
+	UnreadCount int `json:"unreadCount"`
+}
+
+func (NotificationRead) IsEvent() {}
+
+// All notifications up to one are read, at the time of this event, or are gone because they were old.
+type NotificationsRead struct {
+	// Where the change stands in the log.
+	Cursor chat.Cursor `json:"cursor"`
+	// When it was committed.
+	At time.Time `json:"at"`
+	// Who made the change; null for the system.
+	Actor *chat.User `json:"actor,omitempty"`
+	// The newest of them: those whose ids are not greater are read.
+	Through chat.ID `json:"through"`
+	// How many notifications of the viewer's were not read then, counted up to 100.
+	UnreadCount int `json:"unreadCount"`
+}
+
+func (NotificationsRead) IsEvent() {}
 
 // Which webhook to test.
 type PingWebhookInput struct {

@@ -135,14 +135,14 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	if err != nil {
 		return nil, err
 	}
-	notifications := notification.New(a.store)
+	notifications := notification.New(a.store, notification.Config{Retention: c.NotificationRetention})
 	pushes, err := a.openPush(c, key, notifications)
 	if err != nil {
 		return nil, err
 	}
 	files := file.New(a.store, file.Config{MaxUpload: int64(c.MaxUpload), PublicURL: c.PublicURL})
 	exports := export.New(a.store, tokens, export.Config{PublicURL: c.PublicURL, Send: mailings.Send})
-	metrics.Register(a.openWorker(c, mailings, pushes, files, exports)...)
+	metrics.Register(a.openWorker(c, mailings, pushes, files, exports, notifications)...)
 	revoked := token.NewRevoked(c.AccessTTL, time.Now)
 	users := user.New(a.store, tokens, revoked, user.Config{
 		RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr, MailsPerHour: c.MailsPerHour, Send: mailings.Insert,
@@ -152,7 +152,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	feeds := feed.New(a.store)
 	sends := limit.NewSends(limit.Config{N: c.SendsPerSecond, Per: time.Second})
 	a.messages = message.New(a.store, message.Config{MaxBody: c.MaxMessageChars, Limit: sends})
-	if err = a.listen(friends, conversations, mailings, pushes, files, exports); err != nil {
+	if err = a.listen(friends, conversations, mailings, pushes, files, exports, notifications); err != nil {
 		return nil, err
 	}
 

@@ -14,12 +14,13 @@ import (
 	"github.com/parley-chat/parley/internal/hook"
 	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/mailing"
+	"github.com/parley-chat/parley/internal/notification"
 	"github.com/parley-chat/parley/internal/pushing"
 	"github.com/parley-chat/parley/internal/worker"
 )
 
 // openWorker says what is done with which jobs: the whole of it is on this page. (What leads to them is on that of listen.)
-func (a *App) openWorker(c config.Config, mailings *mailing.Service, pushes *pushing.Service, files *file.Service, exports *export.Service) []prometheus.Collector {
+func (a *App) openWorker(c config.Config, mailings *mailing.Service, pushes *pushing.Service, files *file.Service, exports *export.Service, notifications *notification.Service) []prometheus.Collector {
 	a.worker = worker.New(a.store, a.jobs, worker.Config{Log: a.log, Concurrency: map[string]int{
 		job.Mail: c.MailWorkers, job.Notify: c.NotifyWorkers, job.Webhooks: c.WebhookWorkers, job.Maintenance: c.MaintenanceWorkers, job.Files: c.FileWorkers,
 	}})
@@ -34,6 +35,10 @@ func (a *App) openWorker(c config.Config, mailings *mailing.Service, pushes *pus
 	worker.Handle(a.worker, 0, a.hooks.Deliver)
 	worker.Handle(a.worker, 0, a.hooks.Purge)
 	a.worker.Every(hook.PurgeEvery, hook.PurgeArgs{})
+	worker.Handle(a.worker, 0, notifications.FindMentions)
+	worker.Handle(a.worker, 0, notifications.FindSeen)
+	worker.Handle(a.worker, 0, notifications.Purge)
+	a.worker.Every(notification.PurgeEvery, notification.PurgeArgs{})
 
 	backups := c.BackupDir
 	if backups == "" {

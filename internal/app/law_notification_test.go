@@ -1,8 +1,24 @@
 package app_test
 
 import (
+	"slices"
+	"testing"
 	"time"
+
+	"github.com/parley-chat/parley/internal/testkit"
 )
+
+type knownNotification struct {
+	ID, Kind       string
+	CreatedAt      time.Time
+	ReadAt         *time.Time
+	Actor          *ref
+	ConversationID string
+	Conversation   *ref
+	MessageID      string
+	Message        *said
+	Request        *ref
+}
 
 // wishes are what somebody wants to be told.
 type wishes struct {
@@ -15,6 +31,8 @@ type wishes struct {
 	Digest     bool
 	DigestHour int
 }
+
+type said struct{ ID, Body string }
 
 func notificationLaws() map[string][]law {
 	wish := func(input vars) func(w *world) mutation {
@@ -59,6 +77,53 @@ func notificationLaws() map[string][]law {
 			idle("nothing", inGroup(bob, nil)),
 			refused("NOT_FOUND", "by who has left", inGroup(fay, setting(vars{"level": "NONE"}))),
 		},
+		"markNotificationRead": {
+			changing("one", func(w *world) mutation {
+				w.group()
+				return mutation{w.bob.Client, vars{"notificationId": w.newest(w.bob)}}
+			}),
+			idle("twice", func(w *world) mutation {
+				w.group()
+				n := vars{"notificationId": w.newest(w.bob)}
+				w.bob.do("markNotificationRead", "MarkNotificationReadInput", "cursor", n, nil)
+				return mutation{w.bob.Client, n}
+			}),
+			refused("NOT_FOUND", "somebody else's", func(w *world) mutation {
+				w.group()
+				return mutation{w.ann.Client, vars{"notificationId": w.newest(w.bob)}}
+			}),
+		},
+		"markAllNotificationsRead": {
+			changing("all but the newest", func(w *world) mutation {
+				w.group()
+				all := vars{"through": w.newest(w.cat)}
+				w.group()
+				return mutation{w.cat.Client, all}
+			}),
+			changing("all", func(w *world) mutation {
+				w.group()
+				return mutation{w.cat.Client, vars{"through": w.newest(w.cat)}}
+			}),
+			idle("twice", func(w *world) mutation {
+				w.group()
+				all := vars{"through": w.newest(w.cat)}
+				w.cat.do("markAllNotificationsRead", "MarkAllNotificationsReadInput", "cursor", all, nil)
+				return mutation{w.cat.Client, all}
+			}),
+			refused("NOT_FOUND", "somebody else's", func(w *world) mutation {
+				w.group()
+				return mutation{w.ann.Client, vars{"through": w.newest(w.cat)}}
+			}),
+		},
+		// What was told of a conversation closes with it.
+		"removeMember": {
+			changing("who was named", func(w *world) mutation {
+				return mutation{w.ann.Client, vars{"conversationId": w.mention(w.cat), "userId": w.cat.ID}}
+			}),
+		},
+		"deleteGroup": {
+			changing("where somebody was named", func(w *world) mutation { return mutation{w.ann.Client, vars{"conversationId": w.mention(w.cat)}} }),
+		},
 		"addMembers": {
 			// A new membership begins as all do.
 			changing("back, all told again", func(w *world) mutation {
@@ -69,4 +134,88 @@ func notificationLaws() map[string][]law {
 			}),
 		},
 	}
+}
+
+func (w *world) newest(p *person) string {
+	all := w.seen(p).Notifications
+	newest := ""
+	for id := range all {
+		newest = max(newest, id)
+	}
+	return newest
+}
+
+// mention names somebody in a fresh group, and waits until they are told.
+func (w *world) mention(p *person) (group string) {
+	group = w.group()
+	last := w.newest(p)
+	w.bob.say(group, "Is there cake, @"+p.Username()+"?")
+	w.until(func() bool { n := w.seen(p).Notifications[w.newest(p)]; return n.ID != last && n.Kind == "MENTION" })
+	return group
+}
+
+// until waits for what jobs do.
+func (w *world) until(done func() bool) {
+	w.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.Fatal("nothing came of it")
+		}
+	}
+}
+
+// TestLawOfMentions: what jobs add to the list later, events tell as well.
+func TestLawOfMentions(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		w := newWorld(t, url)
+		equal := func(what string) {
+			t.Helper()
+			w.settle()
+			w.everybody(func(p *person, _ int) {
+				after, _ := p.look()
+				events := p.follow(p.replay(p.reached))
+				p.live = reduce(p.live, events)
+				p.equal(what, "events as they came", events, p.live, after)
+			})
+		}
+		told := func(p *person) (texts []string) {
+			for _, n := range w.seen(p).Notifications {
+				if n.Kind == "MENTION" && n.Message != nil && n.ReadAt == nil {
+					texts = append(texts, n.Message.Body)
+				}
+			}
+			slices.Sort(texts)
+			return texts
+		}
+		group := w.mention(w.cat)
+		equal("a mention")
+		name := "@" + w.cat.Username()
+		w.bob.say(group, name+" and again")
+		w.bob.do("setConversationNotifications", "SetConversationNotificationsInput", "cursor", vars{"conversationId": group, "level": "NONE"}, nil)
+		// To nobody: oneself, who is not a member, who wants nothing, who is not named so.
+		w.ann.say(group, "@"+w.ann.Username()+" @"+w.dan.Username()+" @"+w.fay.Username()+" @"+w.bob.Username()+" mail"+name+" @nobody")
+		w.ann.say(group, "("+name+".)")
+		w.until(func() bool { return len(told(w.cat)) == 3 })
+		equal("mentions")
+		for _, p := range []*person{w.ann, w.bob, w.dan, w.fay} {
+			if texts := told(p); texts != nil {
+				t.Errorf("%s is told of %q", p.Username(), texts)
+			}
+		}
+		w.cat.do("markRead", "MarkReadInput", "cursor", vars{"conversationId": group, "seq": w.lastSeq(w.cat, group) - 1}, nil)
+		w.until(func() bool { return len(told(w.cat)) == 1 })
+		equal("read up to the last but one")
+		w.cat.say(group, "all right")
+		w.until(func() bool { return told(w.cat) == nil })
+		equal("who writes has read")
+		w.block(w.cat, w.bob)
+		w.bob.say(group, name+" blocked")
+		w.ann.say(group, name+" not blocked")
+		w.until(func() bool { return slices.Equal(told(w.cat), []string{name + " not blocked"}) })
+		equal("not by who is blocked")
+		for _, undo := range slices.Backward(w.undo) {
+			undo()
+		}
+	})
 }

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,6 +36,9 @@ const changes = `subscription($after: Cursor) { events(after: $after) {
   ... on ReceiptUpdated { conversationId receipt { user { id } seq readAt } }
   ... on NotificationPreferencesChanged { preferences { ...wishes } }
   ... on ConversationNotificationsChanged { conversationId level mutedUntil }
+  ... on NotificationAdded { notification { ...told } unreadCount }
+  ... on NotificationRead { notificationId unreadCount }
+  ... on NotificationsRead { through unreadCount }
 } }` + fragments
 
 type event struct {
@@ -56,6 +60,10 @@ type event struct {
 	Level          string
 	MutedUntil     *time.Time
 	Export         *knownExport
+	Notification   knownNotification
+	NotificationID string
+	Through        string
+	UnreadCount    int
 }
 
 // reduce is what a client does with events: it returns the state that they lead to.
@@ -110,6 +118,14 @@ func (s *state) apply(e event) {
 
 	case "ExportUpdated":
 		s.Export = e.Export
+	case "NotificationAdded":
+		s.Notifications[e.Notification.ID], s.UnreadNotifications = e.Notification, e.UnreadCount // as it is now
+	case "NotificationRead":
+		s.UnreadNotifications = e.UnreadCount
+		s.readNotifications(e, func(id string) bool { return id == e.NotificationID })
+	case "NotificationsRead":
+		s.UnreadNotifications = e.UnreadCount
+		s.readNotifications(e, func(id string) bool { return id <= e.Through })
 
 	case "ConversationCreated":
 		s.enter(e)
@@ -142,6 +158,16 @@ func (s *state) apply(e event) {
 func (s *state) enter(e event) {
 	if e.Conversation.Role != nil {
 		s.Conversations[e.ConversationID] = e.Conversation.keep()
+	}
+}
+
+// readNotifications marks those as read that are not.
+func (s *state) readNotifications(e event, which func(id string) bool) {
+	for id, n := range s.Notifications {
+		if n.ReadAt == nil && which(id) {
+			n.ReadAt = &e.At
+			s.Notifications[id] = n
+		}
 	}
 }
 
@@ -212,6 +238,21 @@ func (r *room) remove(user string) {
 func (s *state) derive() {
 	for _, r := range s.Conversations {
 		r.UnreadCount = r.lastSeq() - r.ReadSeq
+	}
+	for len(s.Notifications) > 30 { // more are not looked at
+		delete(s.Notifications, slices.Min(slices.Collect(maps.Keys(s.Notifications))))
+	}
+	for id, n := range s.Notifications {
+		n.Conversation, n.Message = nil, nil
+		if r := s.Conversations[n.ConversationID]; r != nil { // while the viewer is in it
+			n.Conversation = &ref{r.ID}
+			for _, m := range r.Messages {
+				if m.ID == n.MessageID {
+					n.Message = &said{m.ID, m.Body}
+				}
+			}
+		}
+		s.Notifications[id] = n
 	}
 	for u := range s.Relations {
 		s.Relations[u] = s.relation(u)

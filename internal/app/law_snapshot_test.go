@@ -26,6 +26,9 @@ type state struct {
 	Export        *knownExport
 	Relations     map[string]string // how the users that the client has met stand to the viewer
 	Preferences   wishes
+	Notifications map[string]knownNotification // the newest 30
+
+	UnreadNotifications int
 }
 
 type profile struct {
@@ -136,6 +139,7 @@ func (r *room) lastSeq() int {
 }
 
 const fragments = `
+fragment told on Notification { id kind createdAt readAt actor { id } conversationId conversation { id } messageId message { id body } request { id } }
 fragment wishes on NotificationPreferences { kinds { kind inApp push mail } quietHours { start end } timeZone digest digestHour }
 fragment person on User { id username displayName bio avatarUrl }
 fragment copy on Export { status createdAt expiresAt }
@@ -152,7 +156,7 @@ fragment room on Conversation {
 // everything is one query for the whole state. users are those whom the client has met.
 func everything(users []string) string {
 	var b strings.Builder
-	b.WriteString("{ cursor me { ...person } export { ...copy } account { ...account } notificationPreferences { ...wishes }\n friends(first: 100) { nodes { user { ...person } since conversation { id } } }\n")
+	b.WriteString("{ cursor me { ...person } export { ...copy } account { ...account } notificationPreferences { ...wishes } notifications(first: 30) { nodes { ...told } } unreadNotificationCount\n friends(first: 100) { nodes { user { ...person } since conversation { id } } }\n")
 	for _, direction := range []string{"INCOMING", "OUTGOING"} {
 		for _, status := range []string{"PENDING", "ACCEPTED", "REJECTED", "CANCELLED"} {
 			fmt.Fprintf(&b, " %s_%s: friendRequests(direction: %[1]s, status: %[2]s, first: 100) { nodes { ...asked } }\n", direction, status)
@@ -184,14 +188,20 @@ func parse(data json.RawMessage) (s state, cursor string, err error) {
 		Conversations struct{ Nodes []wireRoom }
 
 		NotificationPreferences wishes
+		Notifications           struct{ Nodes []knownNotification }
+		UnreadNotificationCount int
 	}
 	if err := json.Unmarshal(data, &known); err != nil {
 		return s, "", err
 	}
-	s = state{Me: known.Me, Export: known.Export, Account: known.Account, Preferences: known.NotificationPreferences, Friends: map[string]knownFriend{}, Requests: map[string]knownRequest{}, Blocked: map[string]bool{},
+	s = state{Me: known.Me, Export: known.Export, Account: known.Account, Preferences: known.NotificationPreferences, Notifications: map[string]knownNotification{}, UnreadNotifications: known.UnreadNotificationCount,
+		Friends: map[string]knownFriend{}, Requests: map[string]knownRequest{}, Blocked: map[string]bool{},
 		Sessions: map[string]knownSession{}, Conversations: map[string]*room{}, Relations: map[string]string{}}
 	for _, f := range known.Friends.Nodes {
 		s.Friends[f.User.ID] = knownFriend{f.User, f.Since, f.Conversation.ID}
+	}
+	for _, n := range known.Notifications.Nodes {
+		s.Notifications[n.ID] = n
 	}
 	for _, u := range known.BlockedUsers.Nodes {
 		s.Blocked[u.ID] = true

@@ -299,6 +299,7 @@ func (w *world) checkAll(sdl *ast.Schema) {
 			w.Errorf("%s: out of order: %v", p.Username(), events)
 		}
 		p.narrow(sdl, "friendRequestUpdated", "", events)
+		p.narrow(sdl, "notificationAdded", "", events)
 		for id := range now.Conversations {
 			p.narrow(sdl, "messageAdded", id, events)
 			p.narrow(sdl, "conversationUpdated", id, events)

@@ -1,18 +1,21 @@
 package app
 
 import (
+	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/conversation"
 	"github.com/parley-chat/parley/internal/export"
 	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/friend"
+	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/mailing"
+	"github.com/parley-chat/parley/internal/notification"
 	"github.com/parley-chat/parley/internal/pushing"
 )
 
 // listen says which event leads to what: the whole of it is on this page. What is On an event happens in its transaction;
 // what is done Later is a job (openWorker says what that does), which is there if and only if the event is; what happens After events is
 // a transaction of its own, for a stretch of the log.
-func (a *App) listen(friends *friend.Service, conversations *conversation.Service, mailings *mailing.Service, pushes *pushing.Service, files *file.Service, exports *export.Service) error {
+func (a *App) listen(friends *friend.Service, conversations *conversation.Service, mailings *mailing.Service, pushes *pushing.Service, files *file.Service, exports *export.Service, notifications *notification.Service) error {
 	l := a.worker.Listen()
 	l.On("FRIEND_REQUEST_ACCEPTED", friends.OnAccepted)       // → FRIENDSHIP_MADE
 	l.On("FRIENDSHIP_MADE", conversations.OnFriendshipMade)   // → CONVERSATION_CREATED, or _UPDATED: it may speak again
@@ -26,5 +29,15 @@ func (a *App) listen(friends *friend.Service, conversations *conversation.Servic
 	l.Later("EXPORT_UPDATED", exports.OnUpdated)                // → it is made, and then a mail
 	l.On("CONVERSATION_DELETED", a.hooks.OnConversationDeleted) // its webhooks end
 	l.After("*", a.hooks.FanOut)                                // deliveries to webhooks, and a job for each webhook (hook.DeliverArgs)
+	l.On("FRIEND_REQUEST_SENT", notifications.OnRequestSent)    // → NOTIFICATION_ADDED, and so on
+	for _, answered := range []string{"FRIEND_REQUEST_ACCEPTED", "FRIEND_REQUEST_REJECTED", "FRIEND_REQUEST_CANCELLED"} {
+		l.On(answered, notifications.OnRequestAnswered) // → NOTIFICATION_READ, NOTIFICATION_ADDED
+	}
+	l.On("MEMBER_ADDED", notifications.OnMemberAdded)
+	l.On("CONVERSATION_CREATED", notifications.OnConversationCreated)
+	l.Span("MESSAGE_ADDED", func(from, through chat.Position) job.Args {
+		return notification.MentionArgs{From: from, Through: through}
+	})
+	l.Span("RECEIPT_UPDATED", func(from, through chat.Position) job.Args { return notification.SeenArgs{From: from, Through: through} })
 	return l.Err()
 }

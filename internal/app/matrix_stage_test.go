@@ -78,6 +78,15 @@ func theDelivery(s *stage, who string) string {
 	return s.delivery
 }
 
+// theNotification is the owner's newest.
+func theNotification(s *stage, _ string) string {
+	var out struct {
+		Notifications struct{ Nodes []struct{ ID string } }
+	}
+	testkit.MustDo(s, s.cast["owner"].Client, `{ notifications(first: 1) { nodes { id } } }`, nil, &out)
+	return out.Notifications.Nodes[0].ID
+}
+
 // another is a fellow member for the owner, and the owner for everybody else.
 func theAnother(s *stage, who string) string {
 	if who == "owner" {
@@ -141,6 +150,8 @@ var matrix = map[string]row{
 	"markRead.input.conversationId":                     {chat.KindConversation, theGroup, members, ""},
 	"setTyping.input.conversationId":                    {chat.KindConversation, theGroup, members, ""},
 	"revokeSession.input.sessionId":                     {chat.KindSession, theSession, verdicts{"owner": {"", "it is theirs"}}, ""},
+	"markNotificationRead.input.notificationId":         {chat.KindNotification, theNotification, verdicts{"owner": {"", "it is theirs"}}, ""},
+	"markAllNotificationsRead.input.through":            {chat.KindNotification, theNotification, verdicts{"owner": {"", "it is theirs"}}, ""},
 	"setConversationNotifications.input.conversationId": {chat.KindConversation, theGroup, members, ""},
 
 	"createWebhook.input.conversationId":          {chat.KindConversation, theGroup, ownerOnly, ""},
@@ -209,6 +220,8 @@ var values = map[string]any{
 	"markRead.input.seq":                                   0,
 	"setTyping.input.conversationId":                       theGroup,
 	"setConversationNotifications.input.conversationId":    theGroup,
+	"markNotificationRead.input.notificationId":            theNotification,
+	"markAllNotificationsRead.input.through":               theNotification,
 	"updateNotificationPreferences.input.kinds.kind":       "MENTION",
 	"updateNotificationPreferences.input.quietHours.start": "22:00",
 	"updateNotificationPreferences.input.quietHours.end":   "07:00",

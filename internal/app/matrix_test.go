@@ -202,7 +202,7 @@ func (s *stage) row(at slot, row row) {
 		if want := cmpCode(row.leftOut == "", chat.CodeNotFound); unknown.code != want {
 			s.Errorf("%s, an unknown id: %+v, want %s", who, unknown, want)
 		}
-		for _, k := range []chat.Kind{chat.KindUser, chat.KindSession, chat.KindFriendRequest, chat.KindConversation, chat.KindMessage, chat.KindFile, chat.KindWebhook, chat.KindWebhookDelivery} {
+		for _, k := range []chat.Kind{chat.KindUser, chat.KindSession, chat.KindFriendRequest, chat.KindConversation, chat.KindMessage, chat.KindNotification, chat.KindFile, chat.KindWebhook, chat.KindWebhookDelivery} {
 			if k == row.kind {
 				continue
 			}

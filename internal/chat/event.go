@@ -33,6 +33,9 @@ const (
 	NotificationPreferencesChanged   EventType = "NOTIFICATION_PREFERENCES_CHANGED"   // user:self; Subject is the user
 	ConversationNotificationsChanged EventType = "CONVERSATION_NOTIFICATIONS_CHANGED" // user:self; Subject is the user; Conversation, Level, Until
 	ExportUpdated                    EventType = "EXPORT_UPDATED"                     // user:owner; the export of their data was asked for, or is ready
+	NotificationAdded                EventType = "NOTIFICATION_ADDED"                 // user:self; Subject is the notification; Count
+	NotificationRead                 EventType = "NOTIFICATION_READ"                  // user:self; Subject is the notification; Count
+	NotificationsRead                EventType = "NOTIFICATIONS_READ"                 // user:self; Subject is the last of those that are read now; Count
 )
 
 // LogEvents are all events of the log.
@@ -41,6 +44,7 @@ var LogEvents = []EventType{
 	ProfileChanged, AccountUpdated, SessionStarted, SessionEnded, ConversationCreated, ConversationUpdated, ConversationDeleted, MemberAdded, MemberRemoved, MemberLeft,
 	MemberRoleChanged, MessageAdded, ReceiptUpdated, NotificationPreferencesChanged, ConversationNotificationsChanged,
 	ExportUpdated,
+	NotificationAdded, NotificationRead, NotificationsRead,
 }
 
 // What subscriptions deliver besides: never in the log.
@@ -102,7 +106,7 @@ type Detail struct {
 	Conversation ID   `json:"c,omitzero"`
 	Members      []ID `json:"m,omitempty"`
 	Role         Role `json:"r,omitempty"`
-	Count        int  `json:"n,omitempty"` // members that are left
+	Count        int  `json:"n,omitempty"` // members that are left, or unread notifications
 
 	Level NotificationLevel `json:"l,omitempty"`
 	Until time.Time         `json:"u,omitzero"` // muted
@@ -119,6 +123,7 @@ type Rows struct {
 	Conversation *Conversation
 	Receipt      *Receipt
 	Export       *Export
+	Notification *Notification
 
 	Snapshot  bool // of an ephemeral signal: it is the whole state
 	Presences []Presence

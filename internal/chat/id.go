@@ -21,6 +21,7 @@ const (
 	KindFriendRequest
 	KindConversation
 	KindMessage
+	KindNotification
 	KindMailToken
 	KindPushSubscription
 	KindFile
@@ -28,7 +29,7 @@ const (
 	KindWebhookDelivery
 )
 
-var prefixes = [...]string{KindUser: "usr", KindSession: "ses", KindFriendRequest: "frq", KindConversation: "cnv", KindMessage: "msg", KindMailToken: "mtk",
+var prefixes = [...]string{KindUser: "usr", KindSession: "ses", KindFriendRequest: "frq", KindConversation: "cnv", KindMessage: "msg", KindNotification: "ntf", KindMailToken: "mtk",
 	KindPushSubscription: "psh", KindFile: "fil",
 	KindWebhook: "whk", KindWebhookDelivery: "whd"}
 

@@ -20,6 +20,51 @@ const (
 	NotifyNewDevice             NotificationKind = "NEW_DEVICE"
 )
 
+// About is the kind of what such a notification is about; zero: of nothing but its conversation.
+func (k NotificationKind) About() Kind {
+	switch k {
+	case NotifyFriendRequest, NotifyFriendRequestAccepted:
+		return KindFriendRequest
+	case NotifyMention:
+		return KindMessage
+	case NotifyNewDevice:
+		return KindSession
+	}
+	return 0
+}
+
+// MaxUnread is up to where unread notifications are counted.
+const MaxUnread = 100
+
+// Notification is an entry of the list in which a user sees what they were notified of.
+type Notification struct {
+	ID           ID
+	User         ID
+	Kind         NotificationKind
+	Actor        ID    // whose doing it is; zero: nobody's
+	Conversation ID    // where; zero: in none
+	Subject      ID    // see About
+	Seq          int64 // of the message
+	CreatedAt    time.Time
+	ReadAt       time.Time // zero: not read
+}
+
+// ConversationID is the conversation; nil: none.
+func (n Notification) ConversationID() *ID {
+	if n.Conversation.IsZero() {
+		return nil
+	}
+	return &n.Conversation
+}
+
+// MessageID is the message; nil: none.
+func (n Notification) MessageID() *ID {
+	if n.Subject.Kind != KindMessage {
+		return nil
+	}
+	return &n.Subject
+}
+
 // NotificationPreference says on which channels somebody is notified of a kind; nil where the kind has no such channel (or,
 // in a change, where it stays as it is).
 type NotificationPreference struct {

@@ -59,6 +59,8 @@ type Config struct {
 	DrainDelay   time.Duration `env:"PARLEY_DRAIN_DELAY" flag:"drain-delay" default:"0s" min:"0s" help:"how long to serve on at shutdown after /readyz has turned 503, so that balancers notice before anybody is refused"`
 	DrainTimeout time.Duration `env:"PARLEY_DRAIN_TIMEOUT" flag:"drain-timeout" default:"30s" min:"0s" help:"how long running requests may take to finish at shutdown"`
 
+	NotificationRetention time.Duration `env:"PARLEY_NOTIFICATION_RETENTION" flag:"notification-retention" default:"2160h" min:"1h" help:"how long the entries of users' lists of notifications are kept"`
+
 	MailWorkers        int           `env:"PARLEY_MAIL_WORKERS" flag:"mail-workers" default:"4" min:"1" help:"mails that this node sends at once"`
 	NotifyWorkers      int           `env:"PARLEY_NOTIFY_WORKERS" flag:"notify-workers" default:"8" min:"1" help:"jobs of notifications that this node runs at once"`
 	WebhookWorkers     int           `env:"PARLEY_WEBHOOK_WORKERS" flag:"webhook-workers" default:"16" min:"1" help:"webhooks that this node calls at once"`

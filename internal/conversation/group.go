@@ -20,7 +20,7 @@ func (s *Service) CreateGroup(ctx context.Context, viewer chat.ID, title string,
 	}
 	others := others(viewer, members)
 	pos, err := s.store.Write(ctx, viewer, func(tx *store.Tx) error {
-		if _, err := tx.LockUsers(viewer); err != nil { // so that the friends stay friends
+		if _, err := tx.LockUsers(append(others, viewer)...); err != nil { // so that the friends stay friends
 			return err
 		}
 		if err := friendsOnly(ctx, tx, viewer, others, "memberIds"); err != nil {

@@ -22,7 +22,8 @@ func (s *Service) AddMembers(ctx context.Context, viewer, group chat.ID, users [
 	}
 	users = others(viewer, users)
 	pos, err := s.store.Write(ctx, viewer, func(tx *store.Tx) error {
-		if _, err := tx.LockUsers(viewer); err != nil { // so that the friends stay friends; users are locked before conversations
+		// So that the friends stay friends. Users are locked before conversations, and all at once: what follows may lock them again.
+		if _, err := tx.LockUsers(append(users, viewer)...); err != nil {
 			return err
 		}
 		return locked(ctx, tx, viewer, group, func(tx *store.Tx, g chat.Conversation, me chat.Member) error {

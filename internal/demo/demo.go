@@ -14,8 +14,10 @@ import (
 	"github.com/parley-chat/parley/internal/client"
 )
 
-// feed is the one subscription that keeps a whole client up to date.
-const feed = `subscription($after: Cursor) { events(after: $after) {
+// feed is the one subscription that keeps a whole client up to date, but for the list of notifications: each of them would
+// tell again what was told already.
+const feed = `subscription($after: Cursor) { events(after: $after, types: [FRIEND_REQUEST_SENT, FRIEND_REQUEST_ACCEPTED,
+		FRIENDSHIP_MADE, CONVERSATION_CREATED, MEMBER_REMOVED, MESSAGE_ADDED, RECEIPT_UPDATED]) {
 	__typename cursor actor { displayName }
 	... on FriendRequestEvent { request { id from { displayName } to { displayName } status } }
 	... on FriendshipMade { user { displayName } conversationId }

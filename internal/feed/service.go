@@ -62,7 +62,7 @@ func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
 		if e.Rows.Actor == nil {
 			w.add(e.Actor)
 		}
-		if about := subject(e); about.Kind != chat.KindMessage || e.Rows.Message == nil {
+		if about := subject(e); e.Rows.Message == nil && e.Rows.Notification == nil {
 			w.add(about)
 		}
 		if tellsConversation(e.Type) {
@@ -96,6 +96,10 @@ func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
 	if err != nil {
 		return err
 	}
+	notifications, err := load(ctx, w.ids[chat.KindNotification], s.store.Notifications, func(n *chat.Notification) chat.ID { return n.ID })
+	if err != nil {
+		return err
+	}
 	var askers []chat.ID
 	for _, e := range events {
 		if e.Type == chat.ExportUpdated {
@@ -113,6 +117,9 @@ func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
 		}
 		if r.Message == nil {
 			r.Message = messages[about]
+		}
+		if r.Notification == nil {
+			r.Notification = notifications[about]
 		}
 		r.User, r.Request, r.Session = users[about], requests[about], sessions[about]
 		if tellsConversation(e.Type) {
@@ -133,7 +140,8 @@ func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
 
 // subject is what the event's rows are about.
 func subject(e *chat.Event) chat.ID {
-	if e.Type == chat.SessionEnded || e.Type == chat.AccountUpdated { // its id says it all
+	switch e.Type {
+	case chat.SessionEnded, chat.AccountUpdated, chat.NotificationRead, chat.NotificationsRead: // their ids say it all
 		return chat.ID{}
 	}
 	return e.Subject

@@ -137,6 +137,8 @@ func subjectKind(t chat.EventType) chat.Kind {
 		return chat.KindSession
 	case chat.MessageAdded:
 		return chat.KindMessage
+	case chat.NotificationAdded, chat.NotificationRead, chat.NotificationsRead:
+		return chat.KindNotification
 	}
 	return chat.KindUser
 }

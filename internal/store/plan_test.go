@@ -132,6 +132,20 @@ func readings() map[string]reading {
 			return s.Spans(ctx, store.SpanQuery{User: me, After: 10}, store.SpanQuery{User: me, Conversation: room, After: 10})
 		}),
 
+		"Notifications": read(func(ctx ctx, s st) ([]chat.Notification, error) {
+			return s.Notifications(ctx, several(chat.KindNotification, 1, 40))
+		}),
+		"NotificationPage": paged(func(ctx ctx, s st, p chat.Page) (chat.List[chat.Notification], error) {
+			if _, err := s.NotificationPage(ctx, me, true, p); err != nil {
+				return chat.List[chat.Notification]{}, err
+			}
+			return s.NotificationPage(ctx, me, false, p)
+		}),
+		"UnreadNotifications": read(func(ctx ctx, s st) (map[chat.ID]int, error) { return s.UnreadNotifications(ctx, users) }),
+		"MentionsSeen": read(func(ctx ctx, s st) ([]chat.Notification, error) {
+			return s.MentionsSeen(ctx, []store.Membership{{User: me, Conversation: room}, {User: other, Conversation: room}})
+		}),
+		"OldNotifications":        read(func(ctx ctx, s st) ([]chat.Notification, error) { return s.OldNotifications(ctx, now, 100) }),
 		"NotificationPreferences": read(func(ctx ctx, s st) ([]store.StoredPreferences, error) { return s.NotificationPreferences(ctx, users) }),
 		"PushWishes": read(func(ctx ctx, s st) ([]store.PushWish, error) {
 			if _, err := s.PushWishes(ctx, chat.NotifyNewDevice, chat.ID{}, chat.ID{}, users); err != nil {

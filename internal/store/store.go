@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -222,6 +223,11 @@ func (tx *Tx) Emit(e chat.Event, topics ...chat.Topic) {
 		c.Topic = t
 		tx.events = append(tx.events, &c)
 	}
+}
+
+// Emitted are the events of a type so far: a listener that does its work at the last of them does it once for all.
+func (tx *Tx) Emitted(t chat.EventType) []*chat.Event {
+	return slices.DeleteFunc(slices.Clone(tx.events), func(e *chat.Event) bool { return e.Type != t })
 }
 
 const (

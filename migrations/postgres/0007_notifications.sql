@@ -27,7 +27,7 @@ CREATE TABLE notifications (
   kind text NOT NULL,
   actor_id uuid,
   conversation_id uuid,
-  subject_id uuid NOT NULL, -- what it is about: a friend request, a conversation, a message or a session
+  subject_id uuid, -- a friend request, a message or a session: told once; NULL where each time is another
   seq bigint NOT NULL DEFAULT 0, -- of the message
   created_at timestamptz NOT NULL,
   read_at timestamptz

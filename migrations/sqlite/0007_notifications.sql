@@ -27,7 +27,7 @@ CREATE TABLE notifications (
   kind text NOT NULL,
   actor_id blob,
   conversation_id blob,
-  subject_id blob NOT NULL, -- what it is about: a friend request, a conversation, a message or a session
+  subject_id blob, -- a friend request, a message or a session: told once; NULL where each time is another
   seq integer NOT NULL DEFAULT 0, -- of the message
   created_at integer NOT NULL,
   read_at integer

@@ -41,6 +41,7 @@ func text(prefix string, id *[16]byte) string {
 var prefixes = map[string]string{
 	"FRIEND_REQUEST_SENT": "frq", "FRIEND_REQUEST_ACCEPTED": "frq", "FRIEND_REQUEST_REJECTED": "frq", "FRIEND_REQUEST_CANCELLED": "frq",
 	"SESSION_STARTED": "ses", "SESSION_ENDED": "ses", "MESSAGE_ADDED": "msg",
+	"NOTIFICATION_ADDED": "ntf", "NOTIFICATION_READ": "ntf", "NOTIFICATIONS_READ": "ntf",
 }
 
 // table is a statement and how a row of it becomes one of the dump's.

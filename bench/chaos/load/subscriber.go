@@ -34,7 +34,8 @@ const (
  ... on FriendRequestSent { request { id } } ... on FriendRequestAccepted { request { id } }
  ... on FriendRequestRejected { request { id } } ... on FriendRequestCancelled { request { id } }
  ... on SessionStarted { session { id } } ... on SessionEnded { sessionId }
- ... on ProfileChanged { user { id } }`
+ ... on ProfileChanged { user { id } }
+ ... on NotificationAdded { notification { id } } ... on NotificationRead { notificationId } ... on NotificationsRead { through }`
 	wholeFeed = `subscription feed($a: Cursor) { e: events(after: $a) { ` + everyKind + ` } }`
 	oneRoom   = `subscription room($a: Cursor, $c: ID!) { e: messageAdded(conversationId: $c, after: $a) { __typename cursor ... on MessageAdded { ` + fields + ` } } }`
 )
@@ -48,9 +49,9 @@ type event struct {
 		ID, Body string
 		Seq      int64
 	}
-	User, Request, Session *struct{ ID string }
-	SessionID              string
-	Receipt                *struct {
+	User, Request, Session, Notification *struct{ ID string }
+	SessionID, NotificationID, Through   string
+	Receipt                              *struct {
 		Seq  int64
 		User struct{ ID string }
 	}
@@ -58,14 +59,14 @@ type event struct {
 
 // record is the event as history has it.
 func (e *event) record() history.Record {
-	r := history.Record{K: "event", Type: e.Typename, Conv: e.ConversationID, ID: e.SessionID}
+	r := history.Record{K: "event", Type: e.Typename, Conv: e.ConversationID, ID: e.SessionID + e.NotificationID + e.Through}
 	switch {
 	case e.Message != nil:
 		r.ID, r.Seq, r.Hash = e.Message.ID, e.Message.Seq, history.Hash(e.Message.Body)
 	case e.Receipt != nil:
 		r.ID, r.Seq = e.Receipt.User.ID, e.Receipt.Seq
 	}
-	for _, x := range []*struct{ ID string }{e.User, e.Request, e.Session} {
+	for _, x := range []*struct{ ID string }{e.User, e.Request, e.Session, e.Notification} {
 		if x != nil {
 			r.ID = x.ID
 		}

@@ -28,6 +28,7 @@ type (
 	everyExport       struct{}
 	everySubscription struct{}
 	everyPreference   struct{}
+	everyNotification struct{}
 )
 
 func (everything) Conversation() generated.ConversationResolver   { return everyConversation{} }
@@ -41,6 +42,7 @@ func (everything) Session() generated.SessionResolver             { return every
 func (everything) User() generated.UserResolver                   { return everyUser{} }
 func (everything) Export() generated.ExportResolver               { return everyExport{} }
 func (everything) Subscription() generated.SubscriptionResolver   { return everySubscription{} }
+func (everything) Notification() generated.NotificationResolver   { return everyNotification{} }
 func (everything) NotificationPreferencesChanged() generated.NotificationPreferencesChangedResolver {
 	return everyPreference{}
 }
@@ -150,6 +152,24 @@ func (everyConversation) MutedUntil(ctx context.Context, _ *chat.Conversation) (
 	return &t, nil
 }
 
+func (everyNotification) Actor(context.Context, *chat.Notification) (*chat.User, error) {
+	return someUser(5), nil
+}
+
+func (everyNotification) Conversation(ctx context.Context, _ *chat.Notification) (*chat.Conversation, error) {
+	c := someConversation()
+	c.MemberCount = looking(ctx)
+	return c, nil
+}
+
+func (everyNotification) Message(ctx context.Context, _ *chat.Notification) (*chat.Message, error) {
+	return someMessage(looking(ctx)), nil
+}
+
+func (everyNotification) Request(context.Context, *chat.Notification) (*chat.FriendRequest, error) {
+	return nil, nil
+}
+
 func (everyPreference) Preferences(context.Context, *model.NotificationPreferencesChanged) (*chat.NotificationPreferences, error) {
 	return &chat.NotificationPreferences{TimeZone: "UTC"}, nil
 }
@@ -241,6 +261,11 @@ func someEvents() []model.Event {
 		model.MemberRoleChanged{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), User: u, Role: chat.RoleAdmin},
 		model.MessageAdded{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), Message: someMessage(1)},
 		model.ReceiptUpdated{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), Receipt: &chat.Receipt{User: user(2), Seq: 3}},
+		model.NotificationPreferencesChanged{Cursor: c, At: someTime, Actor: u},
+		model.ConversationNotificationsChanged{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), Level: chat.LevelNone, MutedUntil: &someTime},
+		model.NotificationAdded{Cursor: c, At: someTime, Actor: u, Notification: &chat.Notification{ID: id(chat.KindNotification, 1), Kind: chat.NotifyMention, CreatedAt: someTime}},
+		model.NotificationRead{Cursor: c, At: someTime, Actor: u, NotificationID: id(chat.KindNotification, 1), UnreadCount: 1},
+		model.NotificationsRead{Cursor: c, At: someTime, Actor: u, Through: id(chat.KindNotification, 1)},
 	}
 }
 
@@ -273,6 +298,10 @@ func (everySubscription) MessageAdded(ctx context.Context, _ chat.ID, _ *chat.Cu
 
 func (everySubscription) FriendRequestUpdated(ctx context.Context, _ *chat.Cursor) (<-chan model.FriendRequestEvent, error) {
 	return eventsOf[model.FriendRequestEvent](ctx, someEvents(), all)
+}
+
+func (everySubscription) NotificationAdded(ctx context.Context, _ *chat.Cursor) (<-chan model.NotificationEvent, error) {
+	return eventsOf[model.NotificationEvent](ctx, someEvents(), all)
 }
 
 func (everySubscription) ConversationUpdated(ctx context.Context, _ chat.ID, _ *chat.Cursor) (<-chan model.ConversationEvent, error) {
