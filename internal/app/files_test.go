@@ -122,7 +122,9 @@ func TestAvatars(t *testing.T) {
 		if gone.StatusCode != 404 || unused.StatusCode != 404 || body != notThere {
 			t.Error("what nothing uses is shown:", unused.Status, body)
 		}
-		var me struct{ Me, User struct{ Small, Medium, Original *string } }
+		var me struct {
+			Me, User struct{ Small, Medium, Original *string }
+		}
 		testkit.MustDo(t, ann.Client, `mutation($f: ID!) { setAvatar(input: {fileId: $f}) { cursor } }`, client.Vars{"f": file}, nil)
 		links := func() {
 			testkit.MustDo(t, bob.Client, `query($u: ID!) { user(id: $u) { small: avatarUrl(size: SMALL) medium: avatarUrl original: avatarUrl(size: ORIGINAL) } }`, client.Vars{"u": ann.ID}, &me)
@@ -211,8 +213,10 @@ func TestExports(t *testing.T) {
 		content, link := mustExport(t, a.URL(), bob)
 		ids, _ := mustHistory(t, bob.Client, stays)
 		var direct struct {
-			Friends struct{ Nodes []struct{ Conversation struct{ ID string } } }
-			Me      struct{ ID, Username, DisplayName, Bio string }
+			Friends struct {
+				Nodes []struct{ Conversation struct{ ID string } }
+			}
+			Me struct{ ID, Username, DisplayName, Bio string }
 		}
 		testkit.MustDo(t, bob.Client, `{ friends { nodes { conversation { id } } } me { id username displayName bio } }`, nil, &direct)
 		want := map[string]bool{}
