@@ -185,7 +185,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		return nil, err
 	}
 	handler, err := httpapi.New(httpapi.Config{
-		Admin: map[string]http.Handler{queuesPath + "/": queues}, IsAdmin: users.IsAdmin,
+		Admin: map[string]http.Handler{queuesPath + "/": queues}, Administrators: users,
 		Files: files, Exports: exports,
 		Settings: c, Schema: es, SDL: schema.SDL(), Log: log, Metrics: metrics,
 		Authenticate: users.Authenticate, Ready: a.ready, Present: graph.PresentError(log), Recover: graph.Recover(log),

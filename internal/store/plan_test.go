@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -184,6 +185,13 @@ func readings() map[string]reading {
 		"Exports":  read(func(ctx ctx, s st) ([]chat.Export, error) { return s.Exports(ctx, users) }),
 		"FirstSeq": read(func(ctx ctx, s st) (int64, error) { return s.FirstSeq(ctx, room, 100) }),
 
+		"Holder": read(func(ctx ctx, s st) (chat.ID, error) {
+			id, err := s.Holder(ctx, nth(chat.KindSession, 3), 1, now)
+			if errors.Is(err, chat.ErrNotFound) { // what it costs is the same
+				err = nil
+			}
+			return id, err
+		}),
 		"SessionPage": read(func(ctx ctx, s st) (chat.List[chat.Session], error) {
 			return s.SessionPage(ctx, me, now, chat.Page{Limit: 50})
 		}),

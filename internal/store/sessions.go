@@ -32,6 +32,13 @@ func (r reader) SessionPage(ctx context.Context, user chat.ID, at time.Time, p c
 	return chat.NewList(p, found, func(s chat.Session) string { return place{id: s.ID}.String() }), translate(err)
 }
 
+// Holder says whose a session is that is live at a time and whose newest refresh token is of a generation.
+func (r reader) Holder(ctx context.Context, session chat.ID, generation int64, at time.Time) (user chat.ID, err error) {
+	user, err = one(r.db.WithContext(ctx), func(r rows) (u chat.ID, err error) { err = r.Scan(scanID(&u, chat.KindUser)); return u, err },
+		"SELECT user_id FROM sessions WHERE id = ? AND generation = ? AND ended_at IS NULL AND expires_at > ?", id(session), generation, r.at(Micros(at)))
+	return user, translate(err)
+}
+
 // EndedSession is a session and when it was ended.
 type EndedSession struct {
 	ID chat.ID

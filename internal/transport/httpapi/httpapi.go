@@ -17,7 +17,6 @@ import (
 	"github.com/rs/cors"
 	"github.com/vektah/gqlparser/v2/ast"
 
-	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/export"
 	"github.com/parley-chat/parley/internal/file"
@@ -25,7 +24,7 @@ import (
 )
 
 // Config is what New needs. Everything is required but Transports, Extensions, Files, Exports, GraphiQL
-// and, without pages, Admin and IsAdmin.
+// and, without pages, Admin and Administrators.
 type Config struct {
 	Settings config.Config
 	Schema   graphql.ExecutableSchema
@@ -43,8 +42,9 @@ type Config struct {
 	Files      *file.Service              // with Exports: uploads and what they lead to
 	Exports    *export.Service
 	GraphiQL   http.Handler            // at the root, if the settings want it
-	Admin      map[string]http.Handler // pages below /admin/, by path, for whom IsAdmin admits
-	IsAdmin    func(context.Context, chat.ID) (bool, error)
+	Admin      map[string]http.Handler // pages below /admin/, by path, for Administrators
+
+	Administrators Administrators
 }
 
 func (c Config) validate() error {
@@ -94,7 +94,7 @@ func New(c Config) (http.Handler, error) {
 		handle("GET "+filesPath+"/{id}", filesPath+"/{id}", http.HandlerFunc(c.download))
 	}
 	for path, page := range c.Admin {
-		handle(path, path, c.admins(page))
+		handle(path, path, c.admins(page, proxies))
 	}
 	health(mux, c.Ready)
 	if !c.Settings.Production() {
