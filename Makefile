@@ -67,6 +67,9 @@ chaos-quick: postgres ## The same with fewer clients and two kills of nodes, in 
 chaos-selftest: postgres ## Take away one safety net of the server after the other, and see that each is missed
 	cd bench && go build -o ../bin/ ./chaos && ../bin/chaos -selftest $(ARGS)
 
+kill-jobs: postgres ## Kill servers a hundred times while they have mails to send and more to do; five minutes
+	go test -count=1 -timeout 30m -v -run '^TestProgram$$/^at_work$$' ./internal/app -kill-jobs
+
 soak: ## Stop 200 of 1,000 sockets for a minute and hold latency and memory against before; on a quiet machine
 	go test -count=1 -timeout 30m -v -run '^TestSlowReaders$$' ./internal/app -soak
 
@@ -94,4 +97,4 @@ postgres:
 		apt-get update -q && apt-get install -yq --no-install-recommends postgresql; \
 	fi
 
-.PHONY: help run demo test test-go test-clients lint fmt generate generate-check vuln graphiql bench bench-quick cluster chaos chaos-quick chaos-selftest soak storm ci clean modules postgres
+.PHONY: help run demo test test-go test-clients lint fmt generate generate-check vuln graphiql bench bench-quick cluster chaos chaos-quick chaos-selftest kill-jobs soak storm ci clean modules postgres

@@ -41,6 +41,10 @@ func TestProgram(t *testing.T) {
 			t.Run("tampered", func(t *testing.T) { bin.tampered(t, url) })
 		})
 	})
+	t.Run("at work", func(t *testing.T) {
+		t.Parallel()
+		testkit.URLs(t, bin.killedAtWork)
+	})
 	t.Run("drained", func(t *testing.T) {
 		t.Parallel()
 		testkit.URLs(t, bin.drained)
