@@ -23,6 +23,7 @@ import (
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/conversation"
+	"github.com/parley-chat/parley/internal/digest"
 	"github.com/parley-chat/parley/internal/eventlog"
 	"github.com/parley-chat/parley/internal/export"
 	"github.com/parley-chat/parley/internal/feed"
@@ -59,6 +60,7 @@ type App struct {
 	presence *presence.Service
 	jobs     *job.Client
 	worker   *worker.Worker
+	digests  *digest.Service
 	outbound *outbound.Guard
 	hooks    *hook.Service
 	live     *liveSide
@@ -131,17 +133,18 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	if a.hooks, err = a.openHooks(key); err != nil {
 		return nil, err
 	}
-	mailings, err := a.openMail(c, tokens)
+	notifications := notification.New(a.store, notification.Config{Retention: c.NotificationRetention})
+	mailings, err := a.openMail(c, tokens, notifications)
 	if err != nil {
 		return nil, err
 	}
-	notifications := notification.New(a.store, notification.Config{Retention: c.NotificationRetention})
 	pushes, err := a.openPush(c, key, notifications)
 	if err != nil {
 		return nil, err
 	}
 	files := file.New(a.store, file.Config{MaxUpload: int64(c.MaxUpload), PublicURL: c.PublicURL})
 	exports := export.New(a.store, tokens, export.Config{PublicURL: c.PublicURL, Send: mailings.Send})
+	a.digests = a.openDigest(mailings, notifications)
 	metrics.Register(a.openWorker(c, mailings, pushes, files, exports, notifications)...)
 	revoked := token.NewRevoked(c.AccessTTL, time.Now)
 	users := user.New(a.store, tokens, revoked, user.Config{

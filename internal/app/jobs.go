@@ -9,6 +9,7 @@ import (
 	"riverqueue.com/riverui"
 
 	"github.com/parley-chat/parley/internal/config"
+	"github.com/parley-chat/parley/internal/digest"
 	"github.com/parley-chat/parley/internal/export"
 	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/hook"
@@ -50,6 +51,9 @@ func (a *App) openWorker(c config.Config, mailings *mailing.Service, pushes *pus
 	})
 	worker.Handle(a.worker, 0, pushes.Spread)
 	worker.Handle(a.worker, 0, pushes.Deliver)
+	worker.Handle(a.worker, 0, a.digests.Look)
+	worker.Handle(a.worker, 0, a.digests.Send)
+	a.worker.Every(digest.LookEvery, digest.LookArgs)
 	return slices.Concat(a.worker.Metrics(), maintenance, pushes.Metrics())
 }
 

@@ -39,5 +39,7 @@ func (a *App) listen(friends *friend.Service, conversations *conversation.Servic
 		return notification.MentionArgs{From: from, Through: through}
 	})
 	l.Span("RECEIPT_UPDATED", func(from, through chat.Position) job.Args { return notification.SeenArgs{From: from, Through: through} })
+	l.On("ACCOUNT_UPDATED", a.digests.OnChange) // when the digest is due
+	l.On("NOTIFICATION_PREFERENCES_CHANGED", a.digests.OnChange)
 	return l.Err()
 }

@@ -204,6 +204,10 @@ func changes() map[string]change {
 			return tx.LockPushes([]chat.ID{subscription, nth(chat.KindPushSubscription, 8)})
 		}},
 
+		"LockDueDigests": {make: func(tx *store.Tx) error { _, err := tx.LockDueDigests(10); return err }},
+		"SetDigest":      {make: func(tx *store.Tx) error { return tx.SetDigest(store.Digest{User: me, DueOn: "2026-11-21"}) }},
+		"DigestTold":     {make: func(tx *store.Tx) error { return tx.DigestTold(me, 1) }},
+
 		"SetRole": {make: func(tx *store.Tx) error { return tx.SetRole(room, me, chat.RoleAdmin) }},
 	}
 }

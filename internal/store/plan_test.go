@@ -161,6 +161,9 @@ func readings() map[string]reading {
 		}),
 		"MessagePage": paged(func(ctx ctx, s st, p chat.Page) (chat.List[chat.Message], error) { return s.MessagePage(ctx, room, p) }),
 
+		"Digest": read(func(ctx ctx, s st) (store.Digest, error) { return s.Digest(ctx, me) }),
+		"Missed": read(func(ctx ctx, s st) ([]store.Missed, error) { return s.Missed(ctx, me, 10, now, 10) }).
+			sorting("the viewer's own conversations"),
 		"Push": read(func(ctx ctx, s st) (store.PushSubscription, error) {
 			return s.Push(ctx, nth(chat.KindPushSubscription, 5), now)
 		}),

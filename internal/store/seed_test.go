@@ -99,6 +99,7 @@ var crowd = []string{
 	`INSERT INTO exports (user_id, requested_at, expires_at) SELECT u(n), t(n), t(n + 1000000000) FROM series(3000)`,
 	`INSERT INTO notifications (id, user_id, kind, subject_id, conversation_id, seq, created_at) SELECT u(n), u(1), 'MENTION', u(n), u(1), n, t(n) FROM series(500)`,
 	`INSERT INTO notifications (id, user_id, kind, subject_id, created_at, read_at) SELECT u(n + 500), u(n % 3000 + 1), 'FRIEND_REQUEST', u(n), t(n), CASE WHEN n % 2 = 0 THEN t(n) END FROM series(6000)`,
+	`INSERT INTO digests (user_id, due_at) SELECT u(n), t(n) FROM series(3000)`,
 	`INSERT INTO limits (key, full_at) SELECT u(n), 1700000000000000 + n FROM series(3000)`,
 	`INSERT INTO webhooks (id, conversation_id, owner_id, url, secret, since_position, created_at) SELECT u(n), u(n % 300 + 1), u(1), '', '', n, t(n) FROM series(3000)`,
 	`INSERT INTO webhooks (id, owner_id, url, secret, since_position, created_at) SELECT u(n + 3000), u(1), '', '', n, t(n) FROM series(50)`,

@@ -14,5 +14,16 @@ CREATE TABLE push_subscriptions (
 CREATE INDEX push_subscriptions_user ON push_subscriptions (user_id, created_at, id);
 CREATE INDEX push_subscriptions_session ON push_subscriptions (session_id);
 
+-- When whose digest is due: of those who have said something of their address.
+CREATE TABLE digests (
+  user_id blob PRIMARY KEY REFERENCES users,
+  due_at integer, -- null: they want none
+  due_on text NOT NULL DEFAULT '', -- the day by their clocks, as 2026-11-21
+  told_on text NOT NULL DEFAULT '', -- that of the last one
+  told_position integer NOT NULL DEFAULT 0 -- messages up to here were in one
+) STRICT, WITHOUT ROWID;
+CREATE INDEX digests_due ON digests (due_at);
+
 -- +goose Down
+DROP TABLE digests;
 DROP TABLE push_subscriptions;
