@@ -5233,7 +5233,7 @@ extend type Conversation {
 
 """
 A copy of what the viewer can see: a ZIP file of JSON lines with their profile, sessions, friends, requests, blocks,
-conversations and messages. Of groups that they have left it holds what was said while they were there.
+conversations, messages and notifications. Of groups that they have left it holds what was said while they were there.
 """
 type Export {
   "Whether it can be downloaded."

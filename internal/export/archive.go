@@ -46,6 +46,7 @@ func (s *Service) write(ctx context.Context, w io.Writer, user chat.ID) error {
 		{"blocked-users.jsonl", a.blocked},
 		{"conversations.jsonl", a.conversations},
 		{"messages.jsonl", a.messages},
+		{"notifications.jsonl", a.notifications},
 	} {
 		to, err := a.zip.CreateHeader(&zip.FileHeader{Name: part.name, Method: zip.Deflate, Modified: s.Now().UTC()})
 		if err != nil {
@@ -106,7 +107,15 @@ func (a *archive) profile(ctx context.Context) error {
 	}
 	u := us[0]
 	a.names[u.ID] = u.Username
-	return a.file.Encode(line{"id": u.ID, "username": u.Username, "displayName": u.DisplayName, "bio": u.Bio, "createdAt": u.CreatedAt})
+	x := line{"id": u.ID, "username": u.Username, "displayName": u.DisplayName, "bio": u.Bio, "createdAt": u.CreatedAt}
+	accounts, err := a.store.Accounts(ctx, []chat.ID{a.user})
+	for _, c := range accounts {
+		x["email"], x["emailVerifiedAt"], x["unverifiedEmail"] = c.Email, orNull(c.EmailVerifiedAt), c.UnverifiedEmail
+	}
+	if err != nil {
+		return err
+	}
+	return a.file.Encode(x)
 }
 
 func (a *archive) sessions(ctx context.Context) error {
@@ -329,4 +338,19 @@ func (a *archive) said(ctx context.Context, conversation chat.ID, s chat.Span) e
 		}
 	}
 	return nil
+}
+
+// notifications are what the user was told: of whom and of what, by id.
+func (a *archive) notifications(ctx context.Context) error {
+	return pages(func(p chat.Page) (chat.List[chat.Notification], error) {
+		return a.store.NotificationPage(ctx, a.user, false, p)
+	}, func(l []chat.Notification) error {
+		for _, n := range l {
+			if err := a.file.Encode(line{"id": n.ID, "kind": n.Kind, "actorId": n.Actor, "conversationId": n.Conversation, "aboutId": n.Subject,
+				"createdAt": n.CreatedAt, "readAt": orNull(n.ReadAt)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

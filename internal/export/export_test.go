@@ -120,7 +120,7 @@ func TestKilled(t *testing.T) {
 		if err := b.Make(t.Context(), work); err != nil {
 			t.Fatal(err)
 		}
-		if z := b.mustRead(t, b.mustOf(t)); len(z.File) != 7 {
+		if z := b.mustRead(t, b.mustOf(t)); len(z.File) != 8 {
 			t.Error(z.File)
 		}
 	})
