@@ -7,6 +7,7 @@ package graph
 
 import (
 	"context"
+	"errors"
 
 	"github.com/parley-chat/parley/graph/generated"
 	"github.com/parley-chat/parley/graph/model"
@@ -58,7 +59,11 @@ func (r *conversationResolver) LastMessage(ctx context.Context, obj *chat.Conver
 	if closed, err := r.closed(ctx, obj); err != nil || closed || obj.LastMessage.IsZero() {
 		return nil, err
 	}
-	return r.loaders(ctx).Messages.Load(ctx, obj.LastMessage)
+	m, err := r.loaders(ctx).Messages.Load(ctx, obj.LastMessage)
+	if errors.Is(err, chat.ErrNotFound) { // the conversation was deleted since it was read
+		return nil, nil
+	}
+	return m, err
 }
 
 func (r *conversationResolver) UnreadCount(ctx context.Context, obj *chat.Conversation) (int, error) {

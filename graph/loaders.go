@@ -24,7 +24,8 @@ type Loaders struct {
 	Memberships   loader[*chat.Member] // the viewer's, by conversation; nil: not a member
 	Peers         loader[chat.ID]      // the other one of a direct conversation
 	Relationships loader[chat.Relationship]
-	Webhooks      loader[[]chat.Webhook] // of conversations
+	Webhooks      loader[[]chat.Webhook]         // of conversations
+	Incoming      loader[[]chat.IncomingWebhook] // of conversations that the viewer manages
 	// Lists within the conversations of a list.
 	Members  pages[chat.Member]
 	History  pages[chat.Message]
@@ -135,6 +136,7 @@ func (r *Resolver) WithLoaders(ctx context.Context) context.Context {
 			relationships: ofViewer(r.Friends.Relationships),
 			webhooks:      ofViewer(r.Hooks.Of),
 			deliveries:    r.Hooks.Deliveries,
+			incoming:      r.Bots.Webhooks,
 			members:       r.Conversations.MembersOf,
 			history:       r.Messages.Pages,
 			receipts: func(ctx context.Context, ids []chat.ID, p chat.Page) (map[chat.ID]chat.List[chat.Receipt], error) {
@@ -151,6 +153,7 @@ func (r *Resolver) WithLoaders(ctx context.Context) context.Context {
 	l.Preferences.batch = b.preferences
 	l.Presences.batch, l.Memberships.batch, l.Peers.batch, l.Relationships.batch = b.presences, b.memberships, b.peers, b.relationships
 	l.Members.read, l.History.read, l.Receipts.read, l.Webhooks.batch = b.members, b.history, b.receipts, b.webhooks
+	l.Incoming.batch = b.incoming
 	l.Pending.read, l.Delivered.read, l.Dead.read = b.deliveriesThatAre(chat.DeliveryPending), b.deliveriesThatAre(chat.DeliveryDelivered), b.deliveriesThatAre(chat.DeliveryDead)
 	return context.WithValue(ctx, loadersKey{}, l)
 }
@@ -166,6 +169,7 @@ type batches struct {
 	memberships   batch[*chat.Member]
 	peers         batch[chat.ID]
 	relationships batch[chat.Relationship]
+	incoming      batch[[]chat.IncomingWebhook]
 	members       func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[chat.Member], error)
 	history       func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[chat.Message], error)
 	receipts      func(context.Context, []chat.ID, chat.Page) (map[chat.ID]chat.List[chat.Receipt], error)

@@ -35,6 +35,8 @@ func (r *Resolver) project(e *chat.Event) (model.Event, bool) {
 		return &model.ProfileChanged{Cursor: cursor, At: at, Actor: actor, User: rows.User}, rows.User != nil
 	case chat.AccountUpdated:
 		return &model.AccountUpdated{Cursor: cursor, At: at, Actor: actor, Account: rows.Account}, rows.Account != nil
+	case chat.BotUpdated:
+		return &model.BotUpdated{Cursor: cursor, At: at, Actor: actor, BotID: e.Subject, Bot: rows.Bot}, true
 	case chat.SessionStarted:
 		return &model.SessionStarted{Cursor: cursor, At: at, Actor: actor, Session: rows.Session}, rows.Session != nil
 	case chat.SessionEnded:

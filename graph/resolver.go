@@ -4,6 +4,7 @@ package graph
 import (
 	"sync"
 
+	"github.com/parley-chat/parley/internal/bot"
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/conversation"
 	"github.com/parley-chat/parley/internal/export"
@@ -23,6 +24,7 @@ import (
 // Resolver holds the services that the resolvers call.
 type Resolver struct {
 	Users         *user.Service
+	Bots          *bot.Service
 	Friends       *friend.Service
 	Conversations *conversation.Service
 	Messages      *message.Service
@@ -33,6 +35,7 @@ type Resolver struct {
 	Feed          *feed.Service
 	Files         *file.Service
 	Exports       *export.Service
+	HooksURL      func() string        // to which the key of an incoming webhook is appended
 	Epoch         chat.Epoch           // of this log's cursors
 	Applied       func() chat.Position // what this node has applied of the log
 

@@ -3809,6 +3809,13 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 			return graphql.Null
 		}
 		return ec._ConversationEvent(ctx, sel, obj)
+	case model.BotUpdated:
+		return ec._BotUpdated(ctx, sel, &obj)
+	case *model.BotUpdated:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._BotUpdated(ctx, sel, obj)
 	case model.AccountUpdated:
 		return ec._AccountUpdated(ctx, sel, &obj)
 	case *model.AccountUpdated:

@@ -24,10 +24,12 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
 	Account() AccountResolver
+	ApiKey() ApiKeyResolver
 	Conversation() ConversationResolver
 	Export() ExportResolver
 	FriendRequest() FriendRequestResolver
 	Friendship() FriendshipResolver
+	IncomingWebhook() IncomingWebhookResolver
 	Member() MemberResolver
 	Message() MessageResolver
 	Mutation() MutationResolver
@@ -72,9 +74,43 @@ type ComplexityRoot struct {
 		Cursor       func(childComplexity int) int
 	}
 
+	ApiKey struct {
+		CreatedAt  func(childComplexity int) int
+		ExpiresAt  func(childComplexity int) int
+		ID         func(childComplexity int) int
+		LastUsedAt func(childComplexity int) int
+		Name       func(childComplexity int) int
+		Prefix     func(childComplexity int) int
+		Scopes     func(childComplexity int) int
+	}
+
 	BlockUserPayload struct {
 		Cursor func(childComplexity int) int
 		User   func(childComplexity int) int
+	}
+
+	Bot struct {
+		Keys func(childComplexity int) int
+		User func(childComplexity int) int
+	}
+
+	BotConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	BotEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	BotUpdated struct {
+		Actor  func(childComplexity int) int
+		At     func(childComplexity int) int
+		Bot    func(childComplexity int) int
+		BotID  func(childComplexity int) int
+		Cursor func(childComplexity int) int
 	}
 
 	CancelFriendRequestPayload struct {
@@ -106,6 +142,7 @@ type ComplexityRoot struct {
 		AvatarURL         func(childComplexity int, size model.AvatarSize) int
 		CreatedAt         func(childComplexity int) int
 		ID                func(childComplexity int) int
+		IncomingWebhooks  func(childComplexity int) int
 		Kind              func(childComplexity int) int
 		LastMessage       func(childComplexity int) int
 		MemberCount       func(childComplexity int) int
@@ -166,9 +203,28 @@ type ComplexityRoot struct {
 		Cursor         func(childComplexity int) int
 	}
 
+	CreateApiKeyPayload struct {
+		APIKey func(childComplexity int) int
+		Bot    func(childComplexity int) int
+		Cursor func(childComplexity int) int
+		Secret func(childComplexity int) int
+	}
+
+	CreateBotPayload struct {
+		Bot    func(childComplexity int) int
+		Cursor func(childComplexity int) int
+	}
+
 	CreateGroupPayload struct {
 		Conversation func(childComplexity int) int
 		Cursor       func(childComplexity int) int
+	}
+
+	CreateIncomingWebhookPayload struct {
+		Conversation func(childComplexity int) int
+		Cursor       func(childComplexity int) int
+		URL          func(childComplexity int) int
+		Webhook      func(childComplexity int) int
 	}
 
 	CreateWebhookPayload struct {
@@ -177,9 +233,19 @@ type ComplexityRoot struct {
 		Webhook func(childComplexity int) int
 	}
 
+	DeleteBotPayload struct {
+		Cursor func(childComplexity int) int
+		User   func(childComplexity int) int
+	}
+
 	DeleteGroupPayload struct {
 		ConversationID func(childComplexity int) int
 		Cursor         func(childComplexity int) int
+	}
+
+	DeleteIncomingWebhookPayload struct {
+		Conversation func(childComplexity int) int
+		Cursor       func(childComplexity int) int
 	}
 
 	DeleteWebhookPayload struct {
@@ -280,6 +346,14 @@ type ComplexityRoot struct {
 		ConversationID func(childComplexity int) int
 		Cursor         func(childComplexity int) int
 		User           func(childComplexity int) int
+	}
+
+	IncomingWebhook struct {
+		Bot       func(childComplexity int) int
+		CreatedAt func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Name      func(childComplexity int) int
+		Signed    func(childComplexity int) int
 	}
 
 	LeaveGroupPayload struct {
@@ -393,9 +467,14 @@ type ComplexityRoot struct {
 		CancelFriendRequest           func(childComplexity int, input model.CancelFriendRequestInput) int
 		ChangeEmail                   func(childComplexity int, input model.ChangeEmailInput) int
 		ChangePassword                func(childComplexity int, input model.ChangePasswordInput) int
+		CreateAPIKey                  func(childComplexity int, input model.CreateAPIKeyInput) int
+		CreateBot                     func(childComplexity int, input model.CreateBotInput) int
 		CreateGroup                   func(childComplexity int, input model.CreateGroupInput) int
+		CreateIncomingWebhook         func(childComplexity int, input model.CreateIncomingWebhookInput) int
 		CreateWebhook                 func(childComplexity int, input model.CreateWebhookInput) int
+		DeleteBot                     func(childComplexity int, input model.DeleteBotInput) int
 		DeleteGroup                   func(childComplexity int, input model.DeleteGroupInput) int
+		DeleteIncomingWebhook         func(childComplexity int, input model.DeleteIncomingWebhookInput) int
 		DeleteWebhook                 func(childComplexity int, input model.DeleteWebhookInput) int
 		LeaveGroup                    func(childComplexity int, input model.LeaveGroupInput) int
 		MarkAllNotificationsRead      func(childComplexity int, input model.MarkAllNotificationsReadInput) int
@@ -412,7 +491,10 @@ type ComplexityRoot struct {
 		RequestPasswordReset          func(childComplexity int, input model.RequestPasswordResetInput) int
 		ResendVerification            func(childComplexity int) int
 		ResetPassword                 func(childComplexity int, input model.ResetPasswordInput) int
+		RevokeAPIKey                  func(childComplexity int, input model.RevokeAPIKeyInput) int
 		RevokeSession                 func(childComplexity int, input model.RevokeSessionInput) int
+		RotateAPIKey                  func(childComplexity int, input model.RotateAPIKeyInput) int
+		RotateIncomingWebhook         func(childComplexity int, input model.RotateIncomingWebhookInput) int
 		RotateWebhookSecret           func(childComplexity int, input model.RotateWebhookSecretInput) int
 		SendFriendRequest             func(childComplexity int, input model.SendFriendRequestInput) int
 		SendMessage                   func(childComplexity int, input model.SendMessageInput) int
@@ -537,6 +619,7 @@ type ComplexityRoot struct {
 	Query struct {
 		Account                 func(childComplexity int) int
 		BlockedUsers            func(childComplexity int, first *int, after *string, last *int, before *string) int
+		Bots                    func(childComplexity int, first *int, after *string, last *int, before *string) int
 		Conversation            func(childComplexity int, id chat.ID) int
 		Conversations           func(childComplexity int, first *int, after *string, last *int, before *string) int
 		Cursor                  func(childComplexity int) int
@@ -629,9 +712,27 @@ type ComplexityRoot struct {
 		Username func(childComplexity int) int
 	}
 
+	RevokeApiKeyPayload struct {
+		Bot    func(childComplexity int) int
+		Cursor func(childComplexity int) int
+	}
+
 	RevokeSessionPayload struct {
 		Cursor    func(childComplexity int) int
 		SessionID func(childComplexity int) int
+	}
+
+	RotateApiKeyPayload struct {
+		APIKey func(childComplexity int) int
+		Bot    func(childComplexity int) int
+		Cursor func(childComplexity int) int
+		Secret func(childComplexity int) int
+	}
+
+	RotateIncomingWebhookPayload struct {
+		Cursor  func(childComplexity int) int
+		URL     func(childComplexity int) int
+		Webhook func(childComplexity int) int
 	}
 
 	RotateWebhookSecretPayload struct {
@@ -774,6 +875,7 @@ type ComplexityRoot struct {
 	User struct {
 		AvatarURL    func(childComplexity int, size model.AvatarSize) int
 		Bio          func(childComplexity int) int
+		Bot          func(childComplexity int) int
 		CreatedAt    func(childComplexity int) int
 		DisplayName  func(childComplexity int) int
 		ID           func(childComplexity int) int
@@ -940,6 +1042,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.AddMembersPayload.Cursor(childComplexity), true
 
+	case "ApiKey.createdAt":
+		if e.ComplexityRoot.ApiKey.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiKey.CreatedAt(childComplexity), true
+	case "ApiKey.expiresAt":
+		if e.ComplexityRoot.ApiKey.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiKey.ExpiresAt(childComplexity), true
+	case "ApiKey.id":
+		if e.ComplexityRoot.ApiKey.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiKey.ID(childComplexity), true
+	case "ApiKey.lastUsedAt":
+		if e.ComplexityRoot.ApiKey.LastUsedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiKey.LastUsedAt(childComplexity), true
+	case "ApiKey.name":
+		if e.ComplexityRoot.ApiKey.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiKey.Name(childComplexity), true
+	case "ApiKey.prefix":
+		if e.ComplexityRoot.ApiKey.Prefix == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiKey.Prefix(childComplexity), true
+	case "ApiKey.scopes":
+		if e.ComplexityRoot.ApiKey.Scopes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiKey.Scopes(childComplexity), true
+
 	case "BlockUserPayload.cursor":
 		if e.ComplexityRoot.BlockUserPayload.Cursor == nil {
 			break
@@ -952,6 +1097,82 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BlockUserPayload.User(childComplexity), true
+
+	case "Bot.apiKeys":
+		if e.ComplexityRoot.Bot.Keys == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Bot.Keys(childComplexity), true
+	case "Bot.user":
+		if e.ComplexityRoot.Bot.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Bot.User(childComplexity), true
+
+	case "BotConnection.edges":
+		if e.ComplexityRoot.BotConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BotConnection.Edges(childComplexity), true
+	case "BotConnection.nodes":
+		if e.ComplexityRoot.BotConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BotConnection.Nodes(childComplexity), true
+	case "BotConnection.pageInfo":
+		if e.ComplexityRoot.BotConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BotConnection.PageInfo(childComplexity), true
+
+	case "BotEdge.cursor":
+		if e.ComplexityRoot.BotEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BotEdge.Cursor(childComplexity), true
+	case "BotEdge.node":
+		if e.ComplexityRoot.BotEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BotEdge.Node(childComplexity), true
+
+	case "BotUpdated.actor":
+		if e.ComplexityRoot.BotUpdated.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BotUpdated.Actor(childComplexity), true
+	case "BotUpdated.at":
+		if e.ComplexityRoot.BotUpdated.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BotUpdated.At(childComplexity), true
+	case "BotUpdated.bot":
+		if e.ComplexityRoot.BotUpdated.Bot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BotUpdated.Bot(childComplexity), true
+	case "BotUpdated.botId":
+		if e.ComplexityRoot.BotUpdated.BotID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BotUpdated.BotID(childComplexity), true
+	case "BotUpdated.cursor":
+		if e.ComplexityRoot.BotUpdated.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BotUpdated.Cursor(childComplexity), true
 
 	case "CancelFriendRequestPayload.cursor":
 		if e.ComplexityRoot.CancelFriendRequestPayload.Cursor == nil {
@@ -1058,6 +1279,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Conversation.ID(childComplexity), true
+	case "Conversation.incomingWebhooks":
+		if e.ComplexityRoot.Conversation.IncomingWebhooks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Conversation.IncomingWebhooks(childComplexity), true
 	case "Conversation.kind":
 		if e.ComplexityRoot.Conversation.Kind == nil {
 			break
@@ -1320,6 +1547,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ConversationUpdated.Cursor(childComplexity), true
 
+	case "CreateApiKeyPayload.apiKey":
+		if e.ComplexityRoot.CreateApiKeyPayload.APIKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateApiKeyPayload.APIKey(childComplexity), true
+	case "CreateApiKeyPayload.bot":
+		if e.ComplexityRoot.CreateApiKeyPayload.Bot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateApiKeyPayload.Bot(childComplexity), true
+	case "CreateApiKeyPayload.cursor":
+		if e.ComplexityRoot.CreateApiKeyPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateApiKeyPayload.Cursor(childComplexity), true
+	case "CreateApiKeyPayload.secret":
+		if e.ComplexityRoot.CreateApiKeyPayload.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateApiKeyPayload.Secret(childComplexity), true
+
+	case "CreateBotPayload.bot":
+		if e.ComplexityRoot.CreateBotPayload.Bot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateBotPayload.Bot(childComplexity), true
+	case "CreateBotPayload.cursor":
+		if e.ComplexityRoot.CreateBotPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateBotPayload.Cursor(childComplexity), true
+
 	case "CreateGroupPayload.conversation":
 		if e.ComplexityRoot.CreateGroupPayload.Conversation == nil {
 			break
@@ -1332,6 +1597,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CreateGroupPayload.Cursor(childComplexity), true
+
+	case "CreateIncomingWebhookPayload.conversation":
+		if e.ComplexityRoot.CreateIncomingWebhookPayload.Conversation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateIncomingWebhookPayload.Conversation(childComplexity), true
+	case "CreateIncomingWebhookPayload.cursor":
+		if e.ComplexityRoot.CreateIncomingWebhookPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateIncomingWebhookPayload.Cursor(childComplexity), true
+	case "CreateIncomingWebhookPayload.url":
+		if e.ComplexityRoot.CreateIncomingWebhookPayload.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateIncomingWebhookPayload.URL(childComplexity), true
+	case "CreateIncomingWebhookPayload.webhook":
+		if e.ComplexityRoot.CreateIncomingWebhookPayload.Webhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateIncomingWebhookPayload.Webhook(childComplexity), true
 
 	case "CreateWebhookPayload.cursor":
 		if e.ComplexityRoot.CreateWebhookPayload.Cursor == nil {
@@ -1352,6 +1642,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CreateWebhookPayload.Webhook(childComplexity), true
 
+	case "DeleteBotPayload.cursor":
+		if e.ComplexityRoot.DeleteBotPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteBotPayload.Cursor(childComplexity), true
+	case "DeleteBotPayload.user":
+		if e.ComplexityRoot.DeleteBotPayload.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteBotPayload.User(childComplexity), true
+
 	case "DeleteGroupPayload.conversationId":
 		if e.ComplexityRoot.DeleteGroupPayload.ConversationID == nil {
 			break
@@ -1364,6 +1667,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DeleteGroupPayload.Cursor(childComplexity), true
+
+	case "DeleteIncomingWebhookPayload.conversation":
+		if e.ComplexityRoot.DeleteIncomingWebhookPayload.Conversation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteIncomingWebhookPayload.Conversation(childComplexity), true
+	case "DeleteIncomingWebhookPayload.cursor":
+		if e.ComplexityRoot.DeleteIncomingWebhookPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteIncomingWebhookPayload.Cursor(childComplexity), true
 
 	case "DeleteWebhookPayload.cursor":
 		if e.ComplexityRoot.DeleteWebhookPayload.Cursor == nil {
@@ -1709,6 +2025,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FriendshipMade.User(childComplexity), true
+
+	case "IncomingWebhook.bot":
+		if e.ComplexityRoot.IncomingWebhook.Bot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncomingWebhook.Bot(childComplexity), true
+	case "IncomingWebhook.createdAt":
+		if e.ComplexityRoot.IncomingWebhook.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncomingWebhook.CreatedAt(childComplexity), true
+	case "IncomingWebhook.id":
+		if e.ComplexityRoot.IncomingWebhook.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncomingWebhook.ID(childComplexity), true
+	case "IncomingWebhook.name":
+		if e.ComplexityRoot.IncomingWebhook.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncomingWebhook.Name(childComplexity), true
+	case "IncomingWebhook.signed":
+		if e.ComplexityRoot.IncomingWebhook.Signed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncomingWebhook.Signed(childComplexity), true
 
 	case "LeaveGroupPayload.conversationId":
 		if e.ComplexityRoot.LeaveGroupPayload.ConversationID == nil {
@@ -2145,6 +2492,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ChangePassword(childComplexity, args["input"].(model.ChangePasswordInput)), true
+	case "Mutation.createApiKey":
+		if e.ComplexityRoot.Mutation.CreateAPIKey == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createApiKey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateAPIKey(childComplexity, args["input"].(model.CreateAPIKeyInput)), true
+	case "Mutation.createBot":
+		if e.ComplexityRoot.Mutation.CreateBot == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createBot_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateBot(childComplexity, args["input"].(model.CreateBotInput)), true
 	case "Mutation.createGroup":
 		if e.ComplexityRoot.Mutation.CreateGroup == nil {
 			break
@@ -2156,6 +2525,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateGroup(childComplexity, args["input"].(model.CreateGroupInput)), true
+	case "Mutation.createIncomingWebhook":
+		if e.ComplexityRoot.Mutation.CreateIncomingWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createIncomingWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateIncomingWebhook(childComplexity, args["input"].(model.CreateIncomingWebhookInput)), true
 	case "Mutation.createWebhook":
 		if e.ComplexityRoot.Mutation.CreateWebhook == nil {
 			break
@@ -2167,6 +2547,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateWebhook(childComplexity, args["input"].(model.CreateWebhookInput)), true
+	case "Mutation.deleteBot":
+		if e.ComplexityRoot.Mutation.DeleteBot == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteBot_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteBot(childComplexity, args["input"].(model.DeleteBotInput)), true
 	case "Mutation.deleteGroup":
 		if e.ComplexityRoot.Mutation.DeleteGroup == nil {
 			break
@@ -2178,6 +2569,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteGroup(childComplexity, args["input"].(model.DeleteGroupInput)), true
+	case "Mutation.deleteIncomingWebhook":
+		if e.ComplexityRoot.Mutation.DeleteIncomingWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteIncomingWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteIncomingWebhook(childComplexity, args["input"].(model.DeleteIncomingWebhookInput)), true
 	case "Mutation.deleteWebhook":
 		if e.ComplexityRoot.Mutation.DeleteWebhook == nil {
 			break
@@ -2344,6 +2746,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ResetPassword(childComplexity, args["input"].(model.ResetPasswordInput)), true
+	case "Mutation.revokeApiKey":
+		if e.ComplexityRoot.Mutation.RevokeAPIKey == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeApiKey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeAPIKey(childComplexity, args["input"].(model.RevokeAPIKeyInput)), true
 	case "Mutation.revokeSession":
 		if e.ComplexityRoot.Mutation.RevokeSession == nil {
 			break
@@ -2355,6 +2768,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RevokeSession(childComplexity, args["input"].(model.RevokeSessionInput)), true
+	case "Mutation.rotateApiKey":
+		if e.ComplexityRoot.Mutation.RotateAPIKey == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_rotateApiKey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RotateAPIKey(childComplexity, args["input"].(model.RotateAPIKeyInput)), true
+	case "Mutation.rotateIncomingWebhook":
+		if e.ComplexityRoot.Mutation.RotateIncomingWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_rotateIncomingWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RotateIncomingWebhook(childComplexity, args["input"].(model.RotateIncomingWebhookInput)), true
 	case "Mutation.rotateWebhookSecret":
 		if e.ComplexityRoot.Mutation.RotateWebhookSecret == nil {
 			break
@@ -2939,6 +3374,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.BlockedUsers(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+	case "Query.bots":
+		if e.ComplexityRoot.Query.Bots == nil {
+			break
+		}
+
+		args, err := ec.field_Query_bots_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Bots(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
 	case "Query.conversation":
 		if e.ComplexityRoot.Query.Conversation == nil {
 			break
@@ -3283,6 +3729,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ResetPasswordPayload.Username(childComplexity), true
 
+	case "RevokeApiKeyPayload.bot":
+		if e.ComplexityRoot.RevokeApiKeyPayload.Bot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeApiKeyPayload.Bot(childComplexity), true
+	case "RevokeApiKeyPayload.cursor":
+		if e.ComplexityRoot.RevokeApiKeyPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokeApiKeyPayload.Cursor(childComplexity), true
+
 	case "RevokeSessionPayload.cursor":
 		if e.ComplexityRoot.RevokeSessionPayload.Cursor == nil {
 			break
@@ -3295,6 +3754,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RevokeSessionPayload.SessionID(childComplexity), true
+
+	case "RotateApiKeyPayload.apiKey":
+		if e.ComplexityRoot.RotateApiKeyPayload.APIKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotateApiKeyPayload.APIKey(childComplexity), true
+	case "RotateApiKeyPayload.bot":
+		if e.ComplexityRoot.RotateApiKeyPayload.Bot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotateApiKeyPayload.Bot(childComplexity), true
+	case "RotateApiKeyPayload.cursor":
+		if e.ComplexityRoot.RotateApiKeyPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotateApiKeyPayload.Cursor(childComplexity), true
+	case "RotateApiKeyPayload.secret":
+		if e.ComplexityRoot.RotateApiKeyPayload.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotateApiKeyPayload.Secret(childComplexity), true
+
+	case "RotateIncomingWebhookPayload.cursor":
+		if e.ComplexityRoot.RotateIncomingWebhookPayload.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotateIncomingWebhookPayload.Cursor(childComplexity), true
+	case "RotateIncomingWebhookPayload.url":
+		if e.ComplexityRoot.RotateIncomingWebhookPayload.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotateIncomingWebhookPayload.URL(childComplexity), true
+	case "RotateIncomingWebhookPayload.webhook":
+		if e.ComplexityRoot.RotateIncomingWebhookPayload.Webhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotateIncomingWebhookPayload.Webhook(childComplexity), true
 
 	case "RotateWebhookSecretPayload.cursor":
 		if e.ComplexityRoot.RotateWebhookSecretPayload.Cursor == nil {
@@ -3762,6 +4265,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.User.Bio(childComplexity), true
+	case "User.bot":
+		if e.ComplexityRoot.User.Bot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.Bot(childComplexity), true
 	case "User.createdAt":
 		if e.ComplexityRoot.User.CreatedAt == nil {
 			break
@@ -4067,9 +4576,14 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCancelFriendRequestInput,
 		ec.unmarshalInputChangeEmailInput,
 		ec.unmarshalInputChangePasswordInput,
+		ec.unmarshalInputCreateApiKeyInput,
+		ec.unmarshalInputCreateBotInput,
 		ec.unmarshalInputCreateGroupInput,
+		ec.unmarshalInputCreateIncomingWebhookInput,
 		ec.unmarshalInputCreateWebhookInput,
+		ec.unmarshalInputDeleteBotInput,
 		ec.unmarshalInputDeleteGroupInput,
+		ec.unmarshalInputDeleteIncomingWebhookInput,
 		ec.unmarshalInputDeleteWebhookInput,
 		ec.unmarshalInputLeaveGroupInput,
 		ec.unmarshalInputMarkAllNotificationsReadInput,
@@ -4086,7 +4600,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputReplayWebhookDeliveryInput,
 		ec.unmarshalInputRequestPasswordResetInput,
 		ec.unmarshalInputResetPasswordInput,
+		ec.unmarshalInputRevokeApiKeyInput,
 		ec.unmarshalInputRevokeSessionInput,
+		ec.unmarshalInputRotateApiKeyInput,
+		ec.unmarshalInputRotateIncomingWebhookInput,
 		ec.unmarshalInputRotateWebhookSecretInput,
 		ec.unmarshalInputSendFriendRequestInput,
 		ec.unmarshalInputSendMessageInput,
@@ -4356,6 +4873,315 @@ type PageInfo {
   startCursor: String
   "The place of the last item, for ` + "`" + `after` + "`" + `; null on an empty page."
   endCursor: String
+}
+`, BuiltIn: false},
+	{Name: "../../schema/bot.graphqls", Input: `extend type User {
+  "A program acts as this user, with API keys that its owner made; show it as such."
+  bot: Boolean!
+}
+
+"A user that a program acts as, as its owner sees it."
+type Bot {
+  "The user; its id is the bot's."
+  user: User!
+  "What the program can sign in with, at most 10, in the order in which they were made."
+  apiKeys: [ApiKey!]!
+}
+
+"""
+What a program proves itself with as a bot: ` + "`" + `Authorization: Bearer prl_…` + "`" + `, over HTTP, in ` + "`" + `connection_init` + "`" + ` and with
+Server-Sent Events.
+"""
+type ApiKey {
+  "Begins with ` + "`" + `key_` + "`" + `."
+  id: ID!
+  "What its owner calls it."
+  name: String!
+  "What it allows."
+  scopes: [ApiScope!]!
+  "How the key begins, to recognise it by."
+  prefix: String!
+  "When it was made."
+  createdAt: Time!
+  "When its newest secret was last used, to the hour; null when it was not yet."
+  lastUsedAt: Time
+  "When it stops working; null for never."
+  expiresAt: Time
+}
+
+"""
+What an API key allows. Whatever concerns accounts, sessions, bots, keys and webhooks is for people alone, whatever the
+key: ` + "`" + `FORBIDDEN` + "`" + `, as is what needs a scope that the key has not.
+"""
+enum ApiScope {
+  "Queries, subscriptions, and whatever is more than two fields below a mutation."
+  READ
+  "` + "`" + `sendMessage` + "`" + `, ` + "`" + `markRead` + "`" + ` and ` + "`" + `setTyping` + "`" + `."
+  MESSAGES_SEND
+  "All other mutations that a bot may do: groups and their members, friends, its own profile."
+  MANAGE
+}
+
+"An address that posts into one conversation as a bot: ` + "`" + `POST /hooks/prlh_…` + "`" + ` with ` + "`" + `{\"text\": \"…\"}` + "`" + `."
+type IncomingWebhook {
+  "Begins with ` + "`" + `iwh_` + "`" + `."
+  id: ID!
+  "What it was called when it was made."
+  name: String!
+  "As whom it posts."
+  bot: User!
+  "When it was made."
+  createdAt: Time!
+  "What comes must be signed, after Standard Webhooks."
+  signed: Boolean!
+}
+
+extend type Conversation {
+  """
+  The addresses that post here, at most 20, in the order in which they were made. In a group for its owner and admins;
+  empty for everybody else. A ` + "`" + `ConversationUpdated` + "`" + ` tells when they change.
+  """
+  incomingWebhooks: [IncomingWebhook!]! @viewer
+}
+
+"A page of bots."
+type BotConnection {
+  "The bots with their places in the list."
+  edges: [BotEdge!]!
+  "The bots alone."
+  nodes: [Bot!]!
+  "Where this page stands."
+  pageInfo: PageInfo!
+}
+
+"A bot and its place in a list."
+type BotEdge {
+  "The place, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The bot."
+  node: Bot!
+}
+
+"A bot of the viewer's was made or deleted, or its keys have changed."
+type BotUpdated implements Event {
+  "Where the change stands in the log."
+  cursor: Cursor!
+  "When it was committed."
+  at: Time!
+  "Who made the change; null for the system."
+  actor: User
+  "The bot's user."
+  botId: ID!
+  "The bot as it is now; null when it is deleted."
+  bot: Bot
+}
+
+extend type Query {
+  "The viewer's bots, in the order in which they were made."
+  bots(
+    "How many from the start, at most 100; 50 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    first: Int
+    "Only items after this place."
+    after: String
+    "How many from the end, at most 100."
+    last: Int
+    "Only items before this place."
+    before: String
+  ): BotConnection!
+}
+
+extend type Mutation {
+  """
+  Makes a bot that the viewer owns, at most 10. The two are friends from the start: they have a direct conversation, and
+  the viewer can add the bot to groups. ` + "`" + `CONFLICT` + "`" + ` when the username is taken.
+  """
+  createBot(
+    "The new bot."
+    input: CreateBotInput!
+  ): CreateBotPayload!
+  "Shuts a bot down for good: its keys and webhooks stop working at once, and what is connected is closed. Its messages stay."
+  deleteBot(
+    "Which bot."
+    input: DeleteBotInput!
+  ): DeleteBotPayload!
+  "Makes an API key for one of the viewer's bots, and shows it this once."
+  createApiKey(
+    "For which bot, and what it allows."
+    input: CreateApiKeyInput!
+  ): CreateApiKeyPayload!
+  "Gives an API key another secret, and shows it this once. The old one stops working at once, or after a grace period."
+  rotateApiKey(
+    "Which key, and how soon."
+    input: RotateApiKeyInput!
+  ): RotateApiKeyPayload!
+  "Ends an API key at once, on every node: what is connected with it is closed."
+  revokeApiKey(
+    "Which key."
+    input: RevokeApiKeyInput!
+  ): RevokeApiKeyPayload!
+  """
+  Makes an address that posts into a conversation as a bot of the viewer's that is a member, and shows it this once. In a
+  group for its owner and admins. It is deleted when the bot leaves or is removed.
+  """
+  createIncomingWebhook(
+    "Where, and as whom."
+    input: CreateIncomingWebhookInput!
+  ): CreateIncomingWebhookPayload!
+  """
+  Gives an incoming webhook another address, and shows it this once; the old one stops working at once. For the bot's
+  owner, who must manage the conversation; ` + "`" + `FORBIDDEN` + "`" + ` for others who do.
+  """
+  rotateIncomingWebhook(
+    "Which webhook."
+    input: RotateIncomingWebhookInput!
+  ): RotateIncomingWebhookPayload!
+  "Deletes an incoming webhook: its address stops working at once. For whoever manages the conversation, and the bot's owner."
+  deleteIncomingWebhook(
+    "Which webhook."
+    input: DeleteIncomingWebhookInput!
+  ): DeleteIncomingWebhookPayload!
+}
+
+"A new bot."
+input CreateBotInput {
+  "3 to 32 of ` + "`" + `a-z 0-9 _ . -` + "`" + `, beginning with a letter or digit; upper case is made lower case."
+  username: String!
+  "1 to 64 characters."
+  displayName: String!
+}
+
+"Which bot to delete."
+input DeleteBotInput {
+  "One of the viewer's bots."
+  botId: ID!
+}
+
+"A new API key."
+input CreateApiKeyInput {
+  "One of the viewer's bots."
+  botId: ID!
+  "1 to 64 characters, to recognise it by."
+  name: String!
+  "What it allows: as little as will do, at least one."
+  scopes: [ApiScope!]!
+  "When it stops working; never, if null."
+  expiresAt: Time
+}
+
+"Which API key gets a new secret."
+input RotateApiKeyInput {
+  "A key of one of the viewer's bots."
+  keyId: ID!
+  "For how long the old secret still works, 0 to 86,400 seconds. What is connected with it is closed then."
+  graceSeconds: Int! = 0
+}
+
+"Which API key to end."
+input RevokeApiKeyInput {
+  "A key of one of the viewer's bots."
+  keyId: ID!
+}
+
+"A new incoming webhook."
+input CreateIncomingWebhookInput {
+  "A group that the viewer manages, or their direct conversation with the bot."
+  conversationId: ID!
+  "One of the viewer's bots, which is a member."
+  botId: ID!
+  "1 to 64 characters, to recognise it by."
+  name: String!
+  "` + "`" + `whsec_…` + "`" + ` as the sender shows it: what is not signed with it, after Standard Webhooks, is refused."
+  signingSecret: String
+}
+
+"Which incoming webhook gets a new address."
+input RotateIncomingWebhookInput {
+  "A webhook that posts as a bot of the viewer's."
+  webhookId: ID!
+}
+
+"Which incoming webhook to delete."
+input DeleteIncomingWebhookInput {
+  "A webhook of a conversation that the viewer manages, or of a bot of theirs."
+  webhookId: ID!
+}
+
+"The new bot."
+type CreateBotPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The bot, still without a key."
+  bot: Bot!
+}
+
+"The bot is gone."
+type DeleteBotPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The bot's user, who stays as whoever sent its messages."
+  user: User!
+}
+
+"The new API key."
+type CreateApiKeyPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The key itself. Keep it safe: nobody can see it again."
+  secret: String!
+  "What is known of it from now on."
+  apiKey: ApiKey!
+  "The bot with all of its keys."
+  bot: Bot!
+}
+
+"The API key with its new secret."
+type RotateApiKeyPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The new key itself. Keep it safe: nobody can see it again."
+  secret: String!
+  "What is known of it from now on."
+  apiKey: ApiKey!
+  "The bot with all of its keys."
+  bot: Bot!
+}
+
+"The API key is gone."
+type RevokeApiKeyPayload {
+  "As of which its connections are closed."
+  cursor: Cursor!
+  "The bot with the keys that are left."
+  bot: Bot!
+}
+
+"The new incoming webhook."
+type CreateIncomingWebhookPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "Where to post. Whoever knows it can: nobody can see it again."
+  url: String!
+  "What is known of it from now on."
+  webhook: IncomingWebhook!
+  "The conversation."
+  conversation: Conversation!
+}
+
+"The incoming webhook with its new address."
+type RotateIncomingWebhookPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "Where to post from now on. Whoever knows it can: nobody can see it again."
+  url: String!
+  "The webhook."
+  webhook: IncomingWebhook!
+}
+
+"The incoming webhook is gone."
+type DeleteIncomingWebhookPayload {
+  "As of which the payload was read."
+  cursor: Cursor!
+  "The conversation."
+  conversation: Conversation!
 }
 `, BuiltIn: false},
 	{Name: "../../schema/conversation.graphqls", Input: `"""
@@ -5113,6 +5939,8 @@ enum EventType {
   PROFILE_CHANGED
   "` + "`" + `AccountUpdated` + "`" + ` events."
   ACCOUNT_UPDATED
+  "` + "`" + `BotUpdated` + "`" + ` events."
+  BOT_UPDATED
   "` + "`" + `SessionStarted` + "`" + ` events."
   SESSION_STARTED
   "` + "`" + `SessionEnded` + "`" + ` events."
@@ -6670,6 +7498,26 @@ func (ec *executionContext) childFields_AddMembersPayload(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type AddMembersPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ApiKey(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ApiKey_id(ctx, field)
+	case "name":
+		return ec.fieldContext_ApiKey_name(ctx, field)
+	case "scopes":
+		return ec.fieldContext_ApiKey_scopes(ctx, field)
+	case "prefix":
+		return ec.fieldContext_ApiKey_prefix(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_ApiKey_createdAt(ctx, field)
+	case "lastUsedAt":
+		return ec.fieldContext_ApiKey_lastUsedAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_ApiKey_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApiKey", field.Name)
+}
+
 func (ec *executionContext) childFields_BlockUserPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -6678,6 +7526,38 @@ func (ec *executionContext) childFields_BlockUserPayload(ctx context.Context, fi
 		return ec.fieldContext_BlockUserPayload_user(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BlockUserPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Bot(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_Bot_user(ctx, field)
+	case "apiKeys":
+		return ec.fieldContext_Bot_apiKeys(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Bot", field.Name)
+}
+
+func (ec *executionContext) childFields_BotConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_BotConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_BotConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_BotConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BotConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_BotEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_BotEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_BotEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BotEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_CancelFriendRequestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6740,6 +7620,8 @@ func (ec *executionContext) childFields_Conversation(ctx context.Context, field 
 		return ec.fieldContext_Conversation_messages(ctx, field)
 	case "receipts":
 		return ec.fieldContext_Conversation_receipts(ctx, field)
+	case "incomingWebhooks":
+		return ec.fieldContext_Conversation_incomingWebhooks(ctx, field)
 	case "avatarUrl":
 		return ec.fieldContext_Conversation_avatarUrl(ctx, field)
 	case "notificationLevel":
@@ -6774,6 +7656,30 @@ func (ec *executionContext) childFields_ConversationEdge(ctx context.Context, fi
 	return nil, fmt.Errorf("no field named %q was found under type ConversationEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_CreateApiKeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_CreateApiKeyPayload_cursor(ctx, field)
+	case "secret":
+		return ec.fieldContext_CreateApiKeyPayload_secret(ctx, field)
+	case "apiKey":
+		return ec.fieldContext_CreateApiKeyPayload_apiKey(ctx, field)
+	case "bot":
+		return ec.fieldContext_CreateApiKeyPayload_bot(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateApiKeyPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateBotPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_CreateBotPayload_cursor(ctx, field)
+	case "bot":
+		return ec.fieldContext_CreateBotPayload_bot(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateBotPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_CreateGroupPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -6782,6 +7688,20 @@ func (ec *executionContext) childFields_CreateGroupPayload(ctx context.Context, 
 		return ec.fieldContext_CreateGroupPayload_conversation(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CreateGroupPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateIncomingWebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_CreateIncomingWebhookPayload_cursor(ctx, field)
+	case "url":
+		return ec.fieldContext_CreateIncomingWebhookPayload_url(ctx, field)
+	case "webhook":
+		return ec.fieldContext_CreateIncomingWebhookPayload_webhook(ctx, field)
+	case "conversation":
+		return ec.fieldContext_CreateIncomingWebhookPayload_conversation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateIncomingWebhookPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_CreateWebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6796,6 +7716,16 @@ func (ec *executionContext) childFields_CreateWebhookPayload(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type CreateWebhookPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_DeleteBotPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_DeleteBotPayload_cursor(ctx, field)
+	case "user":
+		return ec.fieldContext_DeleteBotPayload_user(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteBotPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_DeleteGroupPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -6804,6 +7734,16 @@ func (ec *executionContext) childFields_DeleteGroupPayload(ctx context.Context, 
 		return ec.fieldContext_DeleteGroupPayload_conversationId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteGroupPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DeleteIncomingWebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_DeleteIncomingWebhookPayload_cursor(ctx, field)
+	case "conversation":
+		return ec.fieldContext_DeleteIncomingWebhookPayload_conversation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteIncomingWebhookPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_DeleteWebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6902,6 +7842,22 @@ func (ec *executionContext) childFields_FriendshipEdge(ctx context.Context, fiel
 		return ec.fieldContext_FriendshipEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FriendshipEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_IncomingWebhook(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_IncomingWebhook_id(ctx, field)
+	case "name":
+		return ec.fieldContext_IncomingWebhook_name(ctx, field)
+	case "bot":
+		return ec.fieldContext_IncomingWebhook_bot(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_IncomingWebhook_createdAt(ctx, field)
+	case "signed":
+		return ec.fieldContext_IncomingWebhook_signed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type IncomingWebhook", field.Name)
 }
 
 func (ec *executionContext) childFields_LeaveGroupPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7280,6 +8236,16 @@ func (ec *executionContext) childFields_ResetPasswordPayload(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type ResetPasswordPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RevokeApiKeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RevokeApiKeyPayload_cursor(ctx, field)
+	case "bot":
+		return ec.fieldContext_RevokeApiKeyPayload_bot(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevokeApiKeyPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RevokeSessionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -7288,6 +8254,32 @@ func (ec *executionContext) childFields_RevokeSessionPayload(ctx context.Context
 		return ec.fieldContext_RevokeSessionPayload_sessionId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RevokeSessionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RotateApiKeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RotateApiKeyPayload_cursor(ctx, field)
+	case "secret":
+		return ec.fieldContext_RotateApiKeyPayload_secret(ctx, field)
+	case "apiKey":
+		return ec.fieldContext_RotateApiKeyPayload_apiKey(ctx, field)
+	case "bot":
+		return ec.fieldContext_RotateApiKeyPayload_bot(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RotateApiKeyPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RotateIncomingWebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RotateIncomingWebhookPayload_cursor(ctx, field)
+	case "url":
+		return ec.fieldContext_RotateIncomingWebhookPayload_url(ctx, field)
+	case "webhook":
+		return ec.fieldContext_RotateIncomingWebhookPayload_webhook(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RotateIncomingWebhookPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RotateWebhookSecretPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7532,6 +8524,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_relationship(ctx, field)
 	case "presence":
 		return ec.fieldContext_User_presence(ctx, field)
+	case "bot":
+		return ec.fieldContext_User_bot(ctx, field)
 	case "avatarUrl":
 		return ec.fieldContext_User_avatarUrl(ctx, field)
 	}

@@ -24,6 +24,7 @@ type SessionResolver interface {
 type UserResolver interface {
 	Relationship(ctx context.Context, obj *chat.User) (chat.Relationship, error)
 	Presence(ctx context.Context, obj *chat.User) (*chat.Presence, error)
+
 	AvatarURL(ctx context.Context, obj *chat.User, size model.AvatarSize) (*string, error)
 }
 
@@ -864,6 +865,29 @@ func (ec *executionContext) fieldContext_User_presence(_ context.Context, field 
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _User_bot(ctx context.Context, field graphql.CollectedField, obj *chat.User) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_User_bot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Bot(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_User_bot(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("User", field, true, false, errors.New("field of type Boolean does not have child fields"))
 }
 
 func (ec *executionContext) _User_avatarUrl(ctx context.Context, field graphql.CollectedField, obj *chat.User) (ret graphql.Marshaler) {
@@ -1852,6 +1876,11 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "bot":
+			out.Values[i] = ec._User_bot(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "avatarUrl":
 			field := field
 

@@ -103,6 +103,40 @@ type BlockUserPayload struct {
 	User *chat.User `json:"user"`
 }
 
+// A page of bots.
+type BotConnection struct {
+	// The bots with their places in the list.
+	Edges []BotEdge `json:"edges"`
+	// The bots alone.
+	Nodes []chat.Bot `json:"nodes"`
+	// Where this page stands.
+	PageInfo *chat.PageInfo `json:"pageInfo"`
+}
+
+// A bot and its place in a list.
+type BotEdge struct {
+	// The place, for `after` and `before`.
+	Cursor string `json:"cursor"`
+	// The bot.
+	Node *chat.Bot `json:"node"`
+}
+
+// A bot of the viewer's was made or deleted, or its keys have changed.
+type BotUpdated struct {
+	// Where the change stands in the log.
+	Cursor chat.Cursor `json:"cursor"`
+	// When it was committed.
+	At time.Time `json:"at"`
+	// Who made the change; null for the system.
+	Actor *chat.User `json:"actor,omitempty"`
+	// The bot's user.
+	BotID chat.ID `json:"botId"`
+	// The bot as it is now; null when it is deleted.
+	Bot *chat.Bot `json:"bot,omitempty"`
+}
+
+func (BotUpdated) IsEvent() {}
+
 // Which request to take back.
 type CancelFriendRequestInput struct {
 	// A pending request of the viewer's.
@@ -266,6 +300,46 @@ func (ConversationUpdated) IsEvent() {}
 
 func (ConversationUpdated) IsConversationEvent() {}
 
+// A new API key.
+type CreateAPIKeyInput struct {
+	// One of the viewer's bots.
+	BotID chat.ID `json:"botId"`
+	// 1 to 64 characters, to recognise it by.
+	Name string `json:"name"`
+	// What it allows: as little as will do, at least one.
+	Scopes []chat.Scope `json:"scopes"`
+	// When it stops working; never, if null.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+}
+
+// The new API key.
+type CreateAPIKeyPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The key itself. Keep it safe: nobody can see it again.
+	Secret string `json:"secret"`
+	// What is known of it from now on.
+	APIKey *chat.APIKey `json:"apiKey"`
+	// The bot with all of its keys.
+	Bot *chat.Bot `json:"bot"`
+}
+
+// A new bot.
+type CreateBotInput struct {
+	// 3 to 32 of `a-z 0-9 _ . -`, beginning with a letter or digit; upper case is made lower case.
+	Username string `json:"username"`
+	// 1 to 64 characters.
+	DisplayName string `json:"displayName"`
+}
+
+// The new bot.
+type CreateBotPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The bot, still without a key.
+	Bot *chat.Bot `json:"bot"`
+}
+
 // A new group.
 type CreateGroupInput struct {
 	// 1 to 100 characters.
@@ -279,6 +353,30 @@ type CreateGroupPayload struct {
 	// As of which the payload was read.
 	Cursor chat.Cursor `json:"cursor"`
 	// The group.
+	Conversation *chat.Conversation `json:"conversation"`
+}
+
+// A new incoming webhook.
+type CreateIncomingWebhookInput struct {
+	// A group that the viewer manages, or their direct conversation with the bot.
+	ConversationID chat.ID `json:"conversationId"`
+	// One of the viewer's bots, which is a member.
+	BotID chat.ID `json:"botId"`
+	// 1 to 64 characters, to recognise it by.
+	Name string `json:"name"`
+	// `whsec_…` as the sender shows it: what is not signed with it, after Standard Webhooks, is refused.
+	SigningSecret *string `json:"signingSecret,omitempty"`
+}
+
+// The new incoming webhook.
+type CreateIncomingWebhookPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// Where to post. Whoever knows it can: nobody can see it again.
+	URL string `json:"url"`
+	// What is known of it from now on.
+	Webhook *chat.IncomingWebhook `json:"webhook"`
+	// The conversation.
 	Conversation *chat.Conversation `json:"conversation"`
 }
 
@@ -302,6 +400,20 @@ type CreateWebhookPayload struct {
 	Secret string `json:"secret"`
 }
 
+// Which bot to delete.
+type DeleteBotInput struct {
+	// One of the viewer's bots.
+	BotID chat.ID `json:"botId"`
+}
+
+// The bot is gone.
+type DeleteBotPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The bot's user, who stays as whoever sent its messages.
+	User *chat.User `json:"user"`
+}
+
 // Which group to delete.
 type DeleteGroupInput struct {
 	// The group.
@@ -314,6 +426,20 @@ type DeleteGroupPayload struct {
 	Cursor chat.Cursor `json:"cursor"`
 	// The group that was deleted.
 	ConversationID chat.ID `json:"conversationId"`
+}
+
+// Which incoming webhook to delete.
+type DeleteIncomingWebhookInput struct {
+	// A webhook of a conversation that the viewer manages, or of a bot of theirs.
+	WebhookID chat.ID `json:"webhookId"`
+}
+
+// The incoming webhook is gone.
+type DeleteIncomingWebhookPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The conversation.
+	Conversation *chat.Conversation `json:"conversation"`
 }
 
 // Which webhook to delete.
@@ -946,6 +1072,20 @@ type ResetPasswordPayload struct {
 	Username string `json:"username"`
 }
 
+// Which API key to end.
+type RevokeAPIKeyInput struct {
+	// A key of one of the viewer's bots.
+	KeyID chat.ID `json:"keyId"`
+}
+
+// The API key is gone.
+type RevokeAPIKeyPayload struct {
+	// As of which its connections are closed.
+	Cursor chat.Cursor `json:"cursor"`
+	// The bot with the keys that are left.
+	Bot *chat.Bot `json:"bot"`
+}
+
 // Which session to end.
 type RevokeSessionInput struct {
 	// One of the viewer's sessions.
@@ -958,6 +1098,42 @@ type RevokeSessionPayload struct {
 	Cursor chat.Cursor `json:"cursor"`
 	// The session that was ended.
 	SessionID chat.ID `json:"sessionId"`
+}
+
+// Which API key gets a new secret.
+type RotateAPIKeyInput struct {
+	// A key of one of the viewer's bots.
+	KeyID chat.ID `json:"keyId"`
+	// For how long the old secret still works, 0 to 86,400 seconds. What is connected with it is closed then.
+	GraceSeconds int `json:"graceSeconds"`
+}
+
+// The API key with its new secret.
+type RotateAPIKeyPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// The new key itself. Keep it safe: nobody can see it again.
+	Secret string `json:"secret"`
+	// What is known of it from now on.
+	APIKey *chat.APIKey `json:"apiKey"`
+	// The bot with all of its keys.
+	Bot *chat.Bot `json:"bot"`
+}
+
+// Which incoming webhook gets a new address.
+type RotateIncomingWebhookInput struct {
+	// A webhook that posts as a bot of the viewer's.
+	WebhookID chat.ID `json:"webhookId"`
+}
+
+// The incoming webhook with its new address.
+type RotateIncomingWebhookPayload struct {
+	// As of which the payload was read.
+	Cursor chat.Cursor `json:"cursor"`
+	// Where to post from now on. Whoever knows it can: nobody can see it again.
+	URL string `json:"url"`
+	// The webhook.
+	Webhook *chat.IncomingWebhook `json:"webhook"`
 }
 
 // Whose secret to replace.

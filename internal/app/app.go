@@ -155,11 +155,16 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	feeds := feed.New(a.store)
 	sends := limit.NewSends(limit.Config{N: c.SendsPerSecond, Per: time.Second})
 	a.messages = message.New(a.store, message.Config{MaxBody: c.MaxMessageChars, Limit: sends})
-	if err = a.listen(friends, conversations, mailings, pushes, files, exports, notifications); err != nil {
+	bots, err := a.openBots(c, key, revoked)
+	if err != nil {
+		return nil, err
+	}
+	if err = a.listen(friends, conversations, mailings, pushes, files, exports, notifications, bots); err != nil {
 		return nil, err
 	}
 
 	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Notifications: notifications, Pushes: pushes, Feed: feeds, Hooks: a.hooks, Files: files, Exports: exports,
+		Bots: bots, HooksURL: a.hooksURL,
 		Applied: func() chat.Position { return a.events.Applied() }}
 	es := generated.NewExecutableSchema(generated.Config{Resolvers: r})
 	a.events = eventlog.New(eventlog.Config{Source: a.store, Fill: feeds.Fill, Poll: c.LogPoll, Log: log, Apply: func(events []*chat.Event) {
@@ -170,7 +175,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		a.live.hub.Apply(events)
 	}})
 	a.store.AfterCommit(a.events.Ring)
-	a.live = newLive(a, r, es, users.Authenticate)
+	a.live = newLive(a, r, es, orKey(users.Authenticate, bots.Authenticate))
 	a.presence = presence.New(a.store, presence.Config{Publish: a.live.hub.Signal, Bus: a.bus, Log: log})
 	r.Presences = a.presence
 	metrics.Register(liveMetrics(a.live.hub.Stats, func() int64 { return int64(a.events.Applied()) })...)
@@ -191,7 +196,8 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		Admin: map[string]http.Handler{queuesPath + "/": queues}, Administrators: users,
 		Files: files, Exports: exports,
 		Settings: c, Schema: es, SDL: schema.SDL(), Log: log, Metrics: metrics,
-		Authenticate: users.Authenticate, Ready: a.ready, Present: graph.PresentError(log), Recover: graph.Recover(log),
+		Authenticate: users.Authenticate, Keys: bots.Authenticate, Hooks: bots, Cursor: func(p chat.Position) chat.Cursor { return chat.Cursor{Epoch: r.Epoch, Position: p} },
+		Ready: a.ready, Present: graph.PresentError(log), Recover: graph.Recover(log),
 		Transports: []graphql.Transport{a.live.ws, a.live.sse}, Extensions: []graphql.HandlerExtension{graph.Context{Resolver: r}}, GraphiQL: page,
 	})
 	if err != nil {

@@ -239,7 +239,9 @@ func TestExports(t *testing.T) {
 		if len(content["sessions.jsonl"]) != 1 || len(content["friend-requests.jsonl"]) != 1 || len(content["blocked-users.jsonl"]) != 0 {
 			t.Error(content)
 		}
-		var listed struct{ Notifications struct{ Nodes []struct{ ID string } } }
+		var listed struct {
+			Notifications struct{ Nodes []struct{ ID string } }
+		}
 		testkit.MustDo(t, bob.Client, `{ notifications(first: 100) { nodes { id } } }`, nil, &listed)
 		if n := content["notifications.jsonl"]; len(n) != len(listed.Notifications.Nodes) {
 			t.Errorf("%v, want %v", n, listed)

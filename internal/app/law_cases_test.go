@@ -25,7 +25,7 @@ func refused(code, name string, prepare func(w *world) mutation) law {
 // allLaws is what is known of each mutation.
 func allLaws() map[string][]law {
 	laws := map[string][]law{}
-	for _, of := range []map[string][]law{accountLaws(), mailLaws(), friendLaws(), groupLaws(), messageLaws(), notificationLaws(), pushLaws(), fileLaws(), webhookLaws()} {
+	for _, of := range []map[string][]law{accountLaws(), mailLaws(), friendLaws(), groupLaws(), messageLaws(), notificationLaws(), pushLaws(), fileLaws(), webhookLaws(), botLaws()} {
 		for name, l := range of {
 			laws[name] = append(laws[name], l...)
 		}

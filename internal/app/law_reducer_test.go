@@ -22,6 +22,7 @@ const changes = `subscription($after: Cursor) { events(after: $after) {
   ... on UserUnblocked { user { id } }
   ... on ProfileChanged { user { ...person } }
   ... on AccountUpdated { account { ...account } }
+  ... on BotUpdated { botId bot { ...robot } }
   ... on SessionStarted { session { ...device } }
   ... on SessionEnded { sessionId }
   ... on ConversationCreated { conversationId conversation { ...room } }
@@ -50,6 +51,8 @@ type event struct {
 	Role           string
 	MemberCount    int
 	Account        knownAccount
+	BotID          string
+	Bot            *robot
 	Session        knownSession
 	SessionID      string
 	ConversationID string
@@ -107,6 +110,10 @@ func (s *state) apply(e event) {
 
 	case "AccountUpdated":
 		s.Account = e.Account
+	case "BotUpdated":
+		if delete(s.Bots, e.BotID); e.Bot != nil {
+			s.Bots[e.BotID] = *e.Bot
+		}
 
 	case "SessionStarted":
 		s.Sessions[e.Session.ID] = e.Session
@@ -175,6 +182,7 @@ func (r *room) apply(me string, e event) {
 	switch e.Typename {
 	case "ConversationUpdated":
 		r.Title, r.AvatarURL, r.Writable = e.Conversation.Title, e.Conversation.AvatarURL, e.Conversation.Writable
+		r.IncomingWebhooks = e.Conversation.IncomingWebhooks
 	case "MemberRoleChanged":
 		if e.User.ID == me {
 			r.Role = &e.Role

@@ -22,6 +22,7 @@ type state struct {
 	Requests      map[string]knownRequest
 	Blocked       map[string]bool
 	Sessions      map[string]knownSession
+	Bots          map[string]robot
 	Conversations map[string]*room
 	Export        *knownExport
 	Relations     map[string]string // how the users that the client has met stand to the viewer
@@ -81,7 +82,8 @@ type room struct {
 	UnreadCount          int
 	NotificationLevel    string
 	MutedUntil           *time.Time
-	ReadSeq              int            // how far the viewer has read: what UnreadCount follows from
+	ReadSeq              int // how far the viewer has read: what UnreadCount follows from
+	IncomingWebhooks     []hook
 	Members              []member       // in the order in which they joined
 	Receipts             []receipt      // in the same order, without the viewer
 	Messages             []knownMessage // by seq
@@ -138,7 +140,7 @@ func (r *room) lastSeq() int {
 	return r.LastMessage.Seq
 }
 
-const fragments = `
+const fragments = robotFragments + `
 fragment told on Notification { id kind createdAt readAt actor { id } conversationId conversation { id } messageId message { id body } request { id } }
 fragment wishes on NotificationPreferences { kinds { kind inApp push mail } quietHours { start end } timeZone digest digestHour }
 fragment person on User { id username displayName bio avatarUrl }
@@ -148,6 +150,7 @@ fragment asked on FriendRequest { id from { id } to { id } status createdAt answ
 fragment device on Session { id createdAt userAgent current }
 fragment room on Conversation {
   id kind title avatarUrl createdAt updatedAt writable memberCount role peer { id } lastMessage { id seq } unreadCount notificationLevel mutedUntil
+  incomingWebhooks { ...hook }
   members(first: 100) { nodes { user { id } role joinedAt } }
   receipts(first: 100) { nodes { user { id } seq readAt } }
   messages(last: 100) { nodes { id seq body createdAt sender { id } } }
@@ -162,7 +165,7 @@ func everything(users []string) string {
 			fmt.Fprintf(&b, " %s_%s: friendRequests(direction: %[1]s, status: %[2]s, first: 100) { nodes { ...asked } }\n", direction, status)
 		}
 	}
-	b.WriteString(" blockedUsers(first: 100) { nodes { id } }\n sessions(first: 100) { nodes { ...device } }\n conversations(first: 100) { nodes { ...room } }\n")
+	b.WriteString(" blockedUsers(first: 100) { nodes { id } }\n sessions(first: 100) { nodes { ...device } }\n bots(first: 100) { nodes { ...robot } }\n conversations(first: 100) { nodes { ...room } }\n")
 	for i, id := range users {
 		fmt.Fprintf(&b, " user_%d: user(id: %q) { id relationship }\n", i, id)
 	}
@@ -185,6 +188,7 @@ func parse(data json.RawMessage) (s state, cursor string, err error) {
 		}
 		BlockedUsers  struct{ Nodes []ref }
 		Sessions      struct{ Nodes []knownSession }
+		Bots          struct{ Nodes []robot }
 		Conversations struct{ Nodes []wireRoom }
 
 		NotificationPreferences wishes
@@ -196,7 +200,7 @@ func parse(data json.RawMessage) (s state, cursor string, err error) {
 	}
 	s = state{Me: known.Me, Export: known.Export, Account: known.Account, Preferences: known.NotificationPreferences, Notifications: map[string]knownNotification{}, UnreadNotifications: known.UnreadNotificationCount,
 		Friends: map[string]knownFriend{}, Requests: map[string]knownRequest{}, Blocked: map[string]bool{},
-		Sessions: map[string]knownSession{}, Conversations: map[string]*room{}, Relations: map[string]string{}}
+		Sessions: map[string]knownSession{}, Bots: map[string]robot{}, Conversations: map[string]*room{}, Relations: map[string]string{}}
 	for _, f := range known.Friends.Nodes {
 		s.Friends[f.User.ID] = knownFriend{f.User, f.Since, f.Conversation.ID}
 	}
@@ -208,6 +212,9 @@ func parse(data json.RawMessage) (s state, cursor string, err error) {
 	}
 	for _, x := range known.Sessions.Nodes {
 		s.Sessions[x.ID] = x
+	}
+	for _, b := range known.Bots.Nodes {
+		s.Bots[b.User.ID] = b
 	}
 	for _, c := range known.Conversations.Nodes {
 		s.Conversations[c.ID] = c.keep()

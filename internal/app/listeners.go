@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/parley-chat/parley/internal/bot"
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/conversation"
 	"github.com/parley-chat/parley/internal/export"
@@ -15,7 +16,7 @@ import (
 // listen says which event leads to what: the whole of it is on this page. What is On an event happens in its transaction;
 // what is done Later is a job (openWorker says what that does), which is there if and only if the event is; what happens After events is
 // a transaction of its own, for a stretch of the log.
-func (a *App) listen(friends *friend.Service, conversations *conversation.Service, mailings *mailing.Service, pushes *pushing.Service, files *file.Service, exports *export.Service, notifications *notification.Service) error {
+func (a *App) listen(friends *friend.Service, conversations *conversation.Service, mailings *mailing.Service, pushes *pushing.Service, files *file.Service, exports *export.Service, notifications *notification.Service, bots *bot.Service) error {
 	l := a.worker.Listen()
 	l.On("FRIEND_REQUEST_ACCEPTED", friends.OnAccepted)       // → FRIENDSHIP_MADE
 	l.On("FRIENDSHIP_MADE", conversations.OnFriendshipMade)   // → CONVERSATION_CREATED, or _UPDATED: it may speak again
@@ -41,5 +42,8 @@ func (a *App) listen(friends *friend.Service, conversations *conversation.Servic
 	l.Span("RECEIPT_UPDATED", func(from, through chat.Position) job.Args { return notification.SeenArgs{From: from, Through: through} })
 	l.On("ACCOUNT_UPDATED", a.digests.OnChange) // when the digest is due
 	l.On("NOTIFICATION_PREFERENCES_CHANGED", a.digests.OnChange)
+	for _, gone := range []string{"MEMBER_LEFT", "MEMBER_REMOVED", "CONVERSATION_DELETED"} {
+		l.On(gone, bots.OnGone) // → CONVERSATION_UPDATED, if a bot's incoming webhooks go with it
+	}
 	return l.Err()
 }

@@ -59,6 +59,10 @@ func theOwner(s *stage, _ string) string   { return s.cast["owner"].ID }
 func theRequest(s *stage, _ string) string { return s.request }
 func theSession(s *stage, _ string) string { return s.session }
 func theUpload(s *stage, _ string) string  { return s.upload }
+func theBot(s *stage, _ string) string     { return s.bots["owner"] }
+func theKey(s *stage, _ string) string     { return s.key }
+func theHook(s *stage, _ string) string    { return s.hook }
+func ownBot(s *stage, who string) string   { return s.bots[who] }
 
 // theWebhook is the group's.
 func theWebhook(s *stage, _ string) string {
@@ -161,6 +165,14 @@ var matrix = map[string]row{
 	"pingWebhook.input.webhookId":                 {chat.KindWebhook, theWebhook, runners, ""},
 	"replayDeadWebhookDeliveries.input.webhookId": {chat.KindWebhook, theWebhook, runners, ""},
 	"replayWebhookDelivery.input.deliveryId":      {chat.KindWebhookDelivery, theDelivery, runners, ""},
+	"deleteBot.input.botId":                       {chat.KindUser, theBot, verdicts{"owner": {"", "it is theirs"}}, ""},
+	"createApiKey.input.botId":                    {chat.KindUser, theBot, verdicts{"owner": {"", "it is theirs"}}, ""},
+	"rotateApiKey.input.keyId":                    {chat.KindAPIKey, theKey, verdicts{"owner": {"", "it is theirs"}}, ""},
+	"revokeApiKey.input.keyId":                    {chat.KindAPIKey, theKey, verdicts{"owner": {"", "it is theirs"}}, ""},
+	"createIncomingWebhook.input.conversationId":  {chat.KindConversation, theGroup, ownerOnly, ""},
+	"createIncomingWebhook.input.botId":           {chat.KindUser, theBot, verdicts{"owner": {"", "it is theirs"}}, ""},
+	"rotateIncomingWebhook.input.webhookId":       {chat.KindIncomingWebhook, theHook, verdicts{"owner": {"", "it posts as their bot"}}, ""},
+	"deleteIncomingWebhook.input.webhookId":       {chat.KindIncomingWebhook, theHook, verdicts{"owner": {"", "it posts as their bot"}}, ""},
 
 	"messageAdded.conversationId":        {chat.KindConversation, theGroup, members, ""},
 	"conversationUpdated.conversationId": {chat.KindConversation, theGroup, members, ""},
@@ -225,6 +237,19 @@ var values = map[string]any{
 	"updateNotificationPreferences.input.kinds.kind":       "MENTION",
 	"updateNotificationPreferences.input.quietHours.start": "22:00",
 	"updateNotificationPreferences.input.quietHours.end":   "07:00",
+	"createBot.input.username":                             func(s *stage, _ string) string { s.keys++; return fmt.Sprint("bot-", s.keys) },
+	"createBot.input.displayName":                          "Bot",
+	"deleteBot.input.botId":                                theBot,
+	"createApiKey.input.botId":                             theBot,
+	"createApiKey.input.name":                              "Key",
+	"createApiKey.input.scopes":                            "READ",
+	"rotateApiKey.input.keyId":                             theKey,
+	"revokeApiKey.input.keyId":                             theKey,
+	"createIncomingWebhook.input.conversationId":           ownGroup,
+	"createIncomingWebhook.input.botId":                    ownBot,
+	"createIncomingWebhook.input.name":                     "Hook",
+	"rotateIncomingWebhook.input.webhookId":                theHook,
+	"deleteIncomingWebhook.input.webhookId":                theHook,
 	"messageAdded.conversationId":                          theGroup,
 	"conversationUpdated.conversationId":                   theGroup,
 	"typingChanged.conversationId":                         theGroup,
@@ -254,20 +279,22 @@ type stage struct {
 	direct string            // of the owner and the member
 	gone   string            // a group that was deleted
 	keys   int
+	bots   map[string]string // one of each
 
-	group, request, session, upload, webhook, delivery string // since the last renew
+	group, request, session, upload, webhook, delivery, key, hook string // since the last renew
 }
 
 func newStage(t *testing.T, sdl *ast.Schema, url string) *stage {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	s := &stage{T: t, url: url, schema: sdl, http: &http.Client{Transport: transport}, cast: map[string]*client.Account{}, solo: map[string]string{}}
+	s := &stage{T: t, url: url, schema: sdl, http: &http.Client{Transport: transport}, cast: map[string]*client.Account{}, solo: map[string]string{}, bots: map[string]string{}}
 	for _, who := range append(personas[1:len(personas):len(personas)], "host") {
 		s.cast[who] = testkit.MustSignUp(t, url, who)
 		s.solo[who] = s.make(who)
+		s.bots[who] = s.makeBot(who)
 	}
-	s.solo[anonymous] = s.solo["owner"]
+	s.solo[anonymous], s.bots[anonymous] = s.solo["owner"], s.bots["owner"]
 	for _, who := range []string{"owner", "member", "ex-member", "blocked"} {
 		testkit.MustBefriend(t, s.cast["host"], s.cast[who])
 	}
@@ -315,6 +342,15 @@ func (s *stage) renew(k chat.Kind) {
 	if s.upload == "" || k == chat.KindFile {
 		s.upload = testkit.MustUpload(s, s.cast["owner"].Client, testkit.Picture(8, 8, color.White))
 	}
+	if s.key == "" || k == chat.KindAPIKey || k == chat.KindIncomingWebhook || k == chat.KindConversation || k == chat.KindUser {
+		_, _ = s.attempt("owner", "deleteBot", "botId", s.bots["owner"]) // unless it is gone
+		bot := s.makeBot("owner")
+		s.bots["owner"], s.bots[anonymous] = bot, bot
+		s.do("owner", "addMembers", "conversationId", s.group, "userIds", []string{bot})
+		id := func(payload map[string]any, of string) string { return payload[of].(map[string]any)["id"].(string) }
+		s.key = id(s.do("owner", "createApiKey", "botId", bot, "name", "Key", "scopes", []string{"READ"}), "apiKey")
+		s.hook = id(s.do("owner", "createIncomingWebhook", "conversationId", s.group, "botId", bot, "name", "Hook"), "webhook")
+	}
 	if s.session == "" || k == chat.KindSession {
 		s.session = s.signIn("owner").session
 	}
@@ -335,6 +371,20 @@ func (s *stage) make(owner string, members ...string) string {
 		ids = append(ids, s.cast[m].ID)
 	}
 	return s.do(owner, "createGroup", "title", "Club", "memberIds", ids)["conversation"].(map[string]any)["id"].(string)
+}
+
+// makeBot makes a bot of somebody's.
+func (s *stage) makeBot(owner string) string {
+	s.Helper()
+	s.keys++
+	var out struct {
+		CreateBot struct {
+			Bot struct{ User struct{ ID string } }
+		}
+	}
+	testkit.MustDo(s, s.cast[owner].Client, `mutation($n: String!) { createBot(input: {username: $n, displayName: "Bot"}) { bot { user { id } } } }`,
+		map[string]any{"n": fmt.Sprint("stage-bot-", s.keys)}, &out)
+	return out.CreateBot.Bot.User.ID
 }
 
 // signedIn is a session beside the one that somebody began with.

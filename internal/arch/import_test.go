@@ -37,7 +37,7 @@ var rooms = []room{
 		"services",
 		[]string{
 			"internal/user/...", "internal/friend/...", "internal/conversation/...", "internal/message/...",
-			"internal/presence/...", "internal/feed/...", "internal/mailing/...", "internal/notification/...", "internal/pushing/...",
+			"internal/presence/...", "internal/feed/...", "internal/bot/...", "internal/mailing/...", "internal/notification/...", "internal/pushing/...",
 			"internal/file/...", "internal/export/...", "internal/hook/...", "internal/digest/...",
 		},
 		[]string{"nouns", "ground"},

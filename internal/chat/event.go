@@ -18,6 +18,7 @@ const (
 	UserUnblocked          EventType = "USER_UNBLOCKED"           // user:blocker; Subject is the user
 	ProfileChanged         EventType = "PROFILE_CHANGED"          // user:self and user:each friend; Subject is the user
 	AccountUpdated         EventType = "ACCOUNT_UPDATED"          // user:self; Subject is the user
+	BotUpdated             EventType = "BOT_UPDATED"              // user:owner; Subject is the bot: it was made or deleted, or its keys have changed
 	SessionStarted         EventType = "SESSION_STARTED"          // user:owner; Subject is the session
 	SessionEnded           EventType = "SESSION_ENDED"            // user:owner; Subject is the session: its sockets are closed at this position
 	ConversationCreated    EventType = "CONVERSATION_CREATED"     // conversation; Members are its first members: their spans begin here
@@ -41,7 +42,7 @@ const (
 // LogEvents are all events of the log.
 var LogEvents = []EventType{
 	FriendRequestSent, FriendRequestAccepted, FriendRequestRejected, FriendRequestCancelled, FriendshipMade, FriendshipEnded, UserBlocked, UserUnblocked,
-	ProfileChanged, AccountUpdated, SessionStarted, SessionEnded, ConversationCreated, ConversationUpdated, ConversationDeleted, MemberAdded, MemberRemoved, MemberLeft,
+	ProfileChanged, AccountUpdated, BotUpdated, SessionStarted, SessionEnded, ConversationCreated, ConversationUpdated, ConversationDeleted, MemberAdded, MemberRemoved, MemberLeft,
 	MemberRoleChanged, MessageAdded, ReceiptUpdated, NotificationPreferencesChanged, ConversationNotificationsChanged,
 	ExportUpdated,
 	NotificationAdded, NotificationRead, NotificationsRead,
@@ -124,6 +125,7 @@ type Rows struct {
 	Receipt      *Receipt
 	Export       *Export
 	Notification *Notification
+	Bot          *Bot
 
 	Snapshot  bool // of an ephemeral signal: it is the whole state
 	Presences []Presence

@@ -27,11 +27,14 @@ const (
 	KindFile
 	KindWebhook
 	KindWebhookDelivery
+	KindAPIKey
+	KindIncomingWebhook
 )
 
-var prefixes = [...]string{KindUser: "usr", KindSession: "ses", KindFriendRequest: "frq", KindConversation: "cnv", KindMessage: "msg", KindNotification: "ntf", KindMailToken: "mtk",
-	KindPushSubscription: "psh", KindFile: "fil",
-	KindWebhook: "whk", KindWebhookDelivery: "whd"}
+var prefixes = [...]string{
+	KindUser: "usr", KindSession: "ses", KindFriendRequest: "frq", KindConversation: "cnv", KindMessage: "msg", KindNotification: "ntf", KindMailToken: "mtk",
+	KindPushSubscription: "psh", KindFile: "fil", KindWebhook: "whk", KindWebhookDelivery: "whd", KindAPIKey: "key", KindIncomingWebhook: "iwh",
+}
 
 func (k Kind) String() string { return prefixes[k] }
 

@@ -2,7 +2,7 @@ package chat
 
 import "time"
 
-// User is a person with an account.
+// User is a person with an account, or a bot.
 type User struct {
 	ID          ID
 	Username    string
@@ -11,7 +11,11 @@ type User struct {
 	Avatar      ID // a file; zero: none
 	CreatedAt   time.Time
 	LastSeenAt  time.Time // when they were last connected; zero: never
+	Owner       ID        // of a bot; zero: a person
 }
+
+// Bot says whether a program acts as the user.
+func (u User) Bot() bool { return !u.Owner.IsZero() }
 
 // Session is one signed-in device or program.
 type Session struct {

@@ -6,6 +6,7 @@ import "context"
 type Viewer struct {
 	User    ID
 	Session ID
+	Scopes  Scopes // what the session may do; zero: everything
 }
 
 type viewerKey struct{}

@@ -110,6 +110,10 @@ func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
 	if err != nil {
 		return err
 	}
+	bots, err := load(ctx, botIDs(events), s.store.Bots, func(b *chat.Bot) chat.ID { return b.User.ID })
+	if err != nil {
+		return err
+	}
 	for _, e := range events {
 		r, about := &e.Rows, subject(e)
 		if r.Actor == nil {
@@ -131,6 +135,9 @@ func (s *Service) Fill(ctx context.Context, events []*chat.Event) error {
 		if e.Type == chat.ExportUpdated {
 			r.Export = exports[e.Topic.ID]
 		}
+		if e.Type == chat.BotUpdated {
+			r.Bot = bots[about]
+		}
 		if e.Type == chat.ReceiptUpdated {
 			r.Receipt = &chat.Receipt{Conversation: e.Topic.ID, User: e.Subject, Seq: e.Seq, At: e.At}
 		}
@@ -145,6 +152,16 @@ func subject(e *chat.Event) chat.ID {
 		return chat.ID{}
 	}
 	return e.Subject
+}
+
+// botIDs are the bots that events show.
+func botIDs(events []*chat.Event) (ids []chat.ID) {
+	for _, e := range events {
+		if e.Type == chat.BotUpdated {
+			ids = append(ids, e.Subject)
+		}
+	}
+	return ids
 }
 
 // tellsConversation says that events of this type show their conversation.

@@ -67,6 +67,18 @@ func (s *Shared) Allow(ctx context.Context, key string) error {
 	return tooOften(wait)
 }
 
+// Refused says what Allow would say for a key, as far as is known here, and counts nothing. Errors: RATE_LIMITED.
+func (s *Shared) Refused(key string) error {
+	if s == nil {
+		return nil
+	}
+	hash := sha256.Sum256([]byte(key))
+	if wait := s.known([16]byte(hash[:16])); wait > 0 {
+		return tooOften(wait)
+	}
+	return nil
+}
+
 // known is how long a key is refused for, as far as is known here.
 func (s *Shared) known(k [16]byte) time.Duration {
 	s.mu.Lock()

@@ -51,7 +51,7 @@ const sendSQL = `WITH r AS MATERIALIZED (
 )
 SELECT r.id, coalesce(r.old_id, f.id), coalesce(r.old_seq, f.seq), coalesce(r.old_position, h.position + f.back),
   coalesce(r.old_at, f.at), r.same, r.member, coalesce(r.silent, false),
-  coalesce(s.username, ''), coalesce(s.display_name, ''), coalesce(s.bio, ''), s.avatar_id, coalesce(s.created_at, $6)
+  coalesce(s.username, ''), coalesce(s.display_name, ''), coalesce(s.bio, ''), s.avatar_id, coalesce(s.created_at, $6), s.owner_id
 FROM r LEFT JOIN fresh f ON f.id = r.id LEFT JOIN h ON true LEFT JOIN users s ON s.id = r.sender_id`
 
 // readSQL moves read marks forward.
@@ -119,7 +119,8 @@ func (b *Batch) scanSends(rs pgx.Rows) error {
 		var same *bool
 		var member, silent bool
 		var u chat.User
-		if err := rs.Scan(&asked, &stored, &seq, &position, &at, &same, &member, &silent, &u.Username, &u.DisplayName, &u.Bio, scanID(&u.Avatar, chat.KindFile), &u.CreatedAt); err != nil {
+		if err := rs.Scan(&asked, &stored, &seq, &position, &at, &same, &member, &silent, &u.Username, &u.DisplayName, &u.Bio, scanID(&u.Avatar, chat.KindFile), &u.CreatedAt,
+			scanID(&u.Owner, chat.KindUser)); err != nil {
 			return err
 		}
 		x := byID[asked]

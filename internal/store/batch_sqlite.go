@@ -47,9 +47,9 @@ func (s *Store) commitSQLite(ctx context.Context, b *Batch) error {
 func (tx *Tx) send(x *Send, appended *chat.Position) error {
 	x.Err, x.Stored = nil, false
 	user, err := one(tx.db, func(r rows) (u chat.User, err error) {
-		err = r.Scan(&u.Username, &u.DisplayName, &u.Bio, scanID(&u.Avatar, chat.KindFile), scanTime(&u.CreatedAt))
+		err = r.Scan(&u.Username, &u.DisplayName, &u.Bio, scanID(&u.Avatar, chat.KindFile), scanTime(&u.CreatedAt), scanID(&u.Owner, chat.KindUser))
 		return u, err
-	}, "SELECT username, display_name, bio, avatar_id, created_at FROM users WHERE id = ?", id(x.Sender))
+	}, "SELECT username, display_name, bio, avatar_id, created_at, owner_id FROM users WHERE id = ?", id(x.Sender))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -29,7 +30,7 @@ func changes() map[string]change {
 	user := chat.User{ID: chat.NewID(chat.KindUser), Username: "newcomer", CreatedAt: request.CreatedAt}
 	hook := chat.Webhook{ID: nth(chat.KindWebhook, 7)}
 	delivery := chat.WebhookDelivery{ID: chat.NewID(chat.KindWebhookDelivery), Webhook: hook.ID, Position: 100_000, Type: chat.MessageAdded, QueuedAt: request.CreatedAt, NextAt: request.CreatedAt}
-	return map[string]change{
+	known := map[string]change{
 		"Emit": {make: func(tx *store.Tx) error {
 			for _, e := range []chat.EventType{chat.ConversationCreated, chat.MemberAdded, chat.MemberRemoved, chat.MemberLeft, chat.ConversationDeleted} {
 				tx.Emit(chat.Event{Type: e, Subject: other}, chat.ConversationTopic(room))
@@ -210,6 +211,8 @@ func changes() map[string]change {
 
 		"SetRole": {make: func(tx *store.Tx) error { return tx.SetRole(room, me, chat.RoleAdmin) }},
 	}
+	maps.Copy(known, botChanges())
+	return known
 }
 
 func none(err error) error { return absent(0, err) }

@@ -107,6 +107,15 @@ func readings() map[string]reading {
 			return s.RequestPage(ctx, me, false, chat.RequestPending, p)
 		}),
 
+		"APIKeyOf": read(func(ctx ctx, s st) (chat.APIKey, error) { return s.APIKeyOf(ctx, me, nth(chat.KindAPIKey, 20)) }),
+		"BotPage":  paged(func(ctx ctx, s st, p chat.Page) (chat.List[chat.Bot], error) { return s.BotPage(ctx, me, p) }),
+		"Bots":     read(func(ctx ctx, s st) ([]chat.Bot, error) { return s.Bots(ctx, several(chat.KindUser, 3001, 40)) }),
+		"HookSecrets": read(func(ctx ctx, s st) (store.HookSecrets, error) {
+			return s.HookSecrets(ctx, nth(chat.KindIncomingWebhook, 1))
+		}),
+		"IncomingWebhooks": read(func(ctx ctx, s st) ([]chat.IncomingWebhook, error) { return s.IncomingWebhooks(ctx, rooms) }),
+		"Secret":           read(func(ctx ctx, s st) (store.Secret, error) { return s.Secret(ctx, nth(chat.KindSession, 7001), now) }),
+
 		"ConversationOf": read(func(ctx ctx, s st) (chat.Conversation, error) { return s.ConversationOf(ctx, me, room) }),
 		"ConversationAndMembership": read(func(ctx ctx, s st) (chat.Member, error) {
 			_, m, err := s.ConversationAndMembership(ctx, me, room)
@@ -240,7 +249,7 @@ func readings() map[string]reading {
 }
 
 // writing are the methods that take a context and do not read, or not for a user.
-var writing = []string{"Backup", "Check", "Commit", "Follow", "JobStats", "KeepJobs", "Migrate", "Migrations", "NewEpoch", "Ping", "RescueJobs", "SetLastSeen", "TakeLimit", "Trim", "TrimFiles", "TrimLimits", "TrimMailTokens", "TrimSessions", "Write", "WriteFile"}
+var writing = []string{"Backup", "Check", "Commit", "Follow", "JobStats", "KeepJobs", "Migrate", "Migrations", "NewEpoch", "Ping", "RescueJobs", "SetLastSeen", "SetUsed", "TakeLimit", "Trim", "TrimFiles", "TrimLimits", "TrimMailTokens", "TrimSessions", "Write", "WriteFile"}
 
 func TestReadingsAreAllThere(t *testing.T) {
 	t.Parallel()

@@ -63,6 +63,9 @@ var crowd = []string{
 	`INSERT INTO sessions (id, user_id, created_at, last_used_at, expires_at, ended_at)
 		SELECT u(n), u(n % 3000 + 1), t(n), t(n), t(n + 1000000000), CASE WHEN n % 3 = 0 THEN t(n) END FROM series(6000)`,
 	`INSERT INTO devices (user_id, hash, seen_at) SELECT u(n % 300 + 1), u(n), t(n) FROM series(3000)`,
+	`INSERT INTO users (id, username, display_name, display_key, password_hash, created_at, owner_id) SELECT u(n + 3000), 'bot' || n, 'Bot ' || n, 'bot ' || n, '', t(n), u(n % 20 + 1) FROM series(1000)`,
+	`INSERT INTO api_keys (id, bot_id, name, scopes, created_at, session_id) SELECT u(n), u(n + 3000), 'key', 129, t(n), u(n + 7000) FROM series(1000)`,
+	`INSERT INTO sessions (id, user_id, created_at, last_used_at, expires_at, key_id, secret_hash) SELECT u(n + 7000), u(n + 3000), t(n), t(n), t(n + 1000000000), u(n), NULL FROM series(1000)`,
 	`INSERT INTO conversations (id, kind, title, created_at, updated_at, member_count) SELECT u(n), CASE n % 2 WHEN 0 THEN 'DIRECT' ELSE 'GROUP' END, '', t(n), t(n), 6 FROM series(2000)`,
 	`INSERT INTO direct_conversations (low_id, high_id, conversation_id) SELECT u(n), u(n + 1), u(n) FROM series(1000)`,
 	`INSERT INTO memberships (conversation_id, user_id, role, joined_at, joined_position, read_seq) SELECT u(n), u(1), 'MEMBER', t(n), n, 0 FROM series(60)`,
@@ -72,6 +75,7 @@ var crowd = []string{
 		WHERE true ON CONFLICT DO NOTHING`,
 	`INSERT INTO memberships (conversation_id, user_id, role, joined_at, joined_position, left_position, read_seq) SELECT u(n), u(n * 3 % 3000 + 1), 'MEMBER', t(n), n, n + 500, 0 FROM series(2000)
 		WHERE true ON CONFLICT DO NOTHING`,
+	`INSERT INTO incoming_webhooks (id, conversation_id, bot_id, name, created_at, secret_hash) SELECT u(n), u(n % 1999 + 1), u(n % 1000 + 3001), 'hook', t(n), CAST('hash' AS bytes) FROM series(3000)`,
 	`INSERT INTO messages (id, conversation_id, seq, position, sender_id, client_key, body, created_at)
 		SELECT u(n), u(1), n, n, u(n % 500 + 1), 'k' || n, 'a message of the usual length, more or less', t(n) FROM series(5000)`,
 	`INSERT INTO messages (id, conversation_id, seq, position, sender_id, client_key, body, created_at)

@@ -21,10 +21,10 @@ func (r reader) Sessions(ctx context.Context, ids []chat.ID) ([]chat.Session, er
 	return l, translate(err)
 }
 
-// SessionPage reads a page of the sessions of a user that are live at a time, the newest first.
+// SessionPage reads a page of the sessions of a user that are live at a time, the newest first. API keys are none.
 func (r reader) SessionPage(ctx context.Context, user chat.ID, at time.Time, p chat.Page) (l chat.List[chat.Session], err error) {
 	q, args, err := r.page(keyset{id: "id", desc: true}, p,
-		"SELECT "+sessionColumns+" FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > ?", id(user), r.at(Micros(at)))
+		"SELECT "+sessionColumns+" FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > ? AND key_id IS NULL", id(user), r.at(Micros(at)))
 	if err != nil {
 		return l, err
 	}
@@ -94,9 +94,9 @@ func (tx *Tx) EndOtherSessions(user, keep chat.ID) ([]chat.Session, error) {
 	return tx.endSessions("user_id = ? AND id <> ?", id(user), id(keep))
 }
 
-// EndSessions ends every live session of a user. The user is locked.
+// EndSessions ends every live session of a user and of their bots. The user is locked.
 func (tx *Tx) EndSessions(user chat.ID) ([]chat.Session, error) {
-	return tx.endSessions("user_id = ?", id(user))
+	return tx.endSessions("user_id IN (SELECT id FROM users WHERE id = ? UNION ALL SELECT id FROM users WHERE owner_id = ?)", id(user), id(user))
 }
 
 // EndSurplusSessions ends all live sessions of a user except for the keep that were used last. The user is locked.

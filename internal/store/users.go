@@ -11,11 +11,11 @@ import (
 	"github.com/parley-chat/parley/internal/chat"
 )
 
-const userColumns = "id, username, display_name, bio, avatar_id, created_at, last_seen_at"
+const userColumns = "id, username, display_name, bio, avatar_id, created_at, last_seen_at, owner_id"
 
 func userFields(u *chat.User) []any {
 	return []any{scanID(&u.ID, chat.KindUser), &u.Username, &u.DisplayName, &u.Bio,
-		scanID(&u.Avatar, chat.KindFile), scanTime(&u.CreatedAt), scanTime(&u.LastSeenAt)}
+		scanID(&u.Avatar, chat.KindFile), scanTime(&u.CreatedAt), scanTime(&u.LastSeenAt), scanID(&u.Owner, chat.KindUser)}
 }
 
 func scanUser(r rows) (u chat.User, err error) {
@@ -114,9 +114,9 @@ func (tx *Tx) LockUser(user chat.ID) (u chat.User, passwordHash string, err erro
 
 // InsertUser stores a new user and says whether the username was free. Whoever comes second waits for the first.
 func (tx *Tx) InsertUser(u chat.User, passwordHash string) (bool, error) {
-	n, err := tx.exec(`INSERT INTO users (id, username, display_name, display_key, bio, password_hash, created_at) VALUES (?,?,?,?,?,?,?)
+	n, err := tx.exec(`INSERT INTO users (id, username, display_name, display_key, bio, password_hash, created_at, owner_id) VALUES (?,?,?,?,?,?,?,?)
 		ON CONFLICT (username) DO NOTHING`,
-		id(u.ID), u.Username, u.DisplayName, strings.ToLower(u.DisplayName), u.Bio, passwordHash, tx.at(u.CreatedAt))
+		id(u.ID), u.Username, u.DisplayName, strings.ToLower(u.DisplayName), u.Bio, passwordHash, tx.at(u.CreatedAt), id(u.Owner))
 	return n > 0, err
 }
 

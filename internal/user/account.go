@@ -142,7 +142,7 @@ func (s *Service) VerifyEmail(ctx context.Context, link string) (email string, _
 // RequestPasswordReset has a mail sent by which a user can set a new password, if login is a username or a verified address,
 // and the user has one. Nobody learns whether that is so: the same is done, in the same time. Errors: RATE_LIMITED.
 func (s *Service) RequestPasswordReset(ctx context.Context, c token.Client, login string) (chat.Position, error) {
-	key, ok := username(login)
+	key, ok := chat.CleanUsername(login)
 	if !ok {
 		if key = ""; isEmail(login) {
 			key = strings.ToLower(login)

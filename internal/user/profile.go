@@ -13,7 +13,7 @@ func (s *Service) UpdateProfile(ctx context.Context, v chat.Viewer, newName, new
 	var name, about string
 	var err error
 	if newName != nil {
-		if name, err = displayName(*newName); err != nil {
+		if name, err = chat.NewName(*newName, "displayName"); err != nil {
 			return nil, 0, err
 		}
 	}

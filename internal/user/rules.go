@@ -3,7 +3,6 @@ package user
 import (
 	"fmt"
 	"net/mail"
-	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,33 +11,11 @@ import (
 )
 
 const (
-	minUsername, maxUsername = 3, 32
 	minPassword, maxPassword = 8, 256
-	maxDisplayName           = 64
 	maxBio                   = 500
 	maxUserAgent             = 256
 	maxEmail                 = 254
 )
-
-// username returns the name as it is kept, and whether it is one. Only A to Z are made lower case: no other character
-// turns into one that is allowed.
-func username(s string) (string, bool) {
-	if len(s) < minUsername || len(s) > maxUsername {
-		return "", false
-	}
-	b := []byte(s)
-	for i, c := range b {
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-			b[i] = c
-		}
-		alphanumeric := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
-		if !alphanumeric && (i == 0 || !strings.ContainsRune("_.-", rune(c))) {
-			return "", false
-		}
-	}
-	return string(b), true
-}
 
 var errEmail = chat.BadInput("an address is like ada@example.org, with at most 254 characters and no name", "input", "email")
 
@@ -53,14 +30,6 @@ func newPassword(s, field string) error {
 		return chat.BadInput(fmt.Sprintf("a password has %d to %d characters", minPassword, maxPassword), "input", field)
 	}
 	return nil
-}
-
-func displayName(s string) (string, error) {
-	s = strings.TrimSpace(s)
-	if n := utf8.RuneCountInString(s); n < 1 || n > maxDisplayName || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
-		return "", chat.BadInput(fmt.Sprintf("a display name has 1 to %d characters, none of them a control character", maxDisplayName), "input", "displayName")
-	}
-	return s, nil
 }
 
 func bio(s string) (string, error) {
@@ -92,16 +61,4 @@ func userAgent(s string) string {
 		s = string(r[:maxUserAgent])
 	}
 	return strings.TrimSpace(s)
-}
-
-// network is what one client may be assumed to hold: an IPv4 address, or a /64 of IPv6.
-func network(addr string) string {
-	a, err := netip.ParseAddr(addr)
-	if err != nil {
-		return addr
-	}
-	if a = a.Unmap().WithZone(""); a.Is6() {
-		return netip.PrefixFrom(a, 64).Masked().String()
-	}
-	return a.String()
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/limit"
 	"github.com/parley-chat/parley/internal/store"
 	"github.com/parley-chat/parley/internal/token"
 )
@@ -34,17 +35,16 @@ type NewAccount struct {
 
 // SignUp makes an account and signs it in. Errors: BAD_USER_INPUT, CONFLICT when the username is taken, RATE_LIMITED.
 func (s *Service) SignUp(ctx context.Context, c token.Client, n NewAccount) (*SignedIn, error) {
-	name, ok := username(n.Username)
-	if !ok {
-		return nil, chat.BadInput("a username has 3 to 32 of a-z 0-9 _ . - and begins with a letter or digit", "input", "username")
+	name, err := chat.NewUsername(n.Username)
+	if err != nil {
+		return nil, err
 	}
 	if err := newPassword(n.Password, "password"); err != nil {
 		return nil, err
 	}
 	u := chat.User{ID: chat.NewID(chat.KindUser), Username: name, DisplayName: name}
 	if n.DisplayName != nil {
-		var err error
-		if u.DisplayName, err = displayName(*n.DisplayName); err != nil {
+		if u.DisplayName, err = chat.NewName(*n.DisplayName, "displayName"); err != nil {
 			return nil, err
 		}
 	}
@@ -91,7 +91,7 @@ func (s *Service) SignUp(ctx context.Context, c token.Client, n NewAccount) (*Si
 // SignIn starts a session. Who fails learns neither from the answer nor from its time whether there is such a user.
 // Errors: UNAUTHENTICATED, RATE_LIMITED, FORBIDDEN (suspended, and the password is right).
 func (s *Service) SignIn(ctx context.Context, c token.Client, name, password string) (*SignedIn, error) {
-	name, ok := username(name)
+	name, ok := chat.CleanUsername(name)
 	if err := s.admit(ctx, c); err != nil {
 		return nil, err
 	}
@@ -101,9 +101,9 @@ func (s *Service) SignIn(ctx context.Context, c token.Client, name, password str
 	known := store.Credentials{PasswordHash: unknownUser}
 	if ok {
 		switch found, err := s.store.Credentials(ctx, name); {
-		case err == nil:
+		case err == nil && found.PasswordHash != "": // nobody signs in as a bot
 			known = found
-		case !errors.Is(err, chat.ErrNotFound):
+		case err != nil && !errors.Is(err, chat.ErrNotFound):
 			return nil, err
 		}
 	}
@@ -177,7 +177,7 @@ func (s *Service) admit(ctx context.Context, c token.Client) error {
 	if c.Addr == "" {
 		return nil
 	}
-	return s.perAddr.Allow(ctx, "addr "+network(c.Addr))
+	return s.perAddr.Allow(ctx, "addr "+limit.Network(c.Addr))
 }
 
 func newSession(user chat.ID, c token.Client) chat.Session {

@@ -9,7 +9,7 @@ import (
 	"github.com/parley-chat/parley/internal/store"
 )
 
-// Suspend ends every session of a user, and none begins until Restore: every node that follows the log closes their sockets
+// Suspend ends every session of a user and every API key of their bots, and none begins until Restore: every node that follows the log closes their sockets
 // and refuses their tokens. It says how many sessions have ended. Errors: NOT_FOUND.
 func (s *Service) Suspend(ctx context.Context, name string) (int, error) {
 	id, err := s.named(ctx, name)
@@ -36,7 +36,7 @@ func (s *Service) Restore(ctx context.Context, name string) error {
 }
 
 func (s *Service) named(ctx context.Context, name string) (chat.ID, error) {
-	key, _ := username(name)
+	key, _ := chat.CleanUsername(name)
 	known, err := s.store.Credentials(ctx, key)
 	if errors.Is(err, chat.ErrNotFound) {
 		err = &chat.Error{Code: chat.CodeNotFound, Message: fmt.Sprintf("there is no user %q", name)}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,20 +52,43 @@ func (a authenticator) wrap(next http.Handler) http.Handler {
 				access = k.Value
 			}
 		}
-		ctx := r.Context()
+		ctx := token.WithCarrier(r.Context(), c)
 		if access != "" {
 			viewer, expires, err := a.check(ctx, access)
-			if err != nil {
+			switch code := chat.CodeOf(err); {
+			case code == chat.CodeUnauthenticated:
 				c.Refused = err
-			} else {
+			case err != nil: // nobody knows: an anonymous answer would say that the key is worth nothing
+				a.unknown(w, r, err)
+				return
+			default:
 				c.Expires = expires
 				ctx = chat.WithViewer(ctx, viewer)
 			}
 		} else if given {
 			c.Refused = chat.ErrUnauthenticated
 		}
-		next.ServeHTTP(w, r.WithContext(token.WithCarrier(ctx, c)))
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// unknown answers a request when it cannot be told whose it is.
+func (a authenticator) unknown(w http.ResponseWriter, r *http.Request, err error) {
+	e := safe(err)
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(seconds(e.RetryAfter)))
+	}
+	plainError(w, r, statuses[e.Code], e.Code, e.Message)
+}
+
+// withKeys is Authenticate for API keys too.
+func (c Config) withKeys() Authenticate {
+	return func(ctx context.Context, access string) (chat.Viewer, time.Time, error) {
+		if c.Keys != nil && token.IsAPIKey(access) {
+			return c.Keys(ctx, access)
+		}
+		return c.Authenticate(ctx, access)
+	}
 }
 
 // bearer is the token of the Authorization header, and whether there is such a header at all: it wins over the cookie.

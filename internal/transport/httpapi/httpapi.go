@@ -17,13 +17,14 @@ import (
 	"github.com/rs/cors"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/export"
 	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/obs"
 )
 
-// Config is what New needs. Everything is required but Transports, Extensions, Files, Exports, GraphiQL
+// Config is what New needs. Everything is required but Keys, Transports, Extensions, Files, Exports, Hooks, GraphiQL
 // and, without pages, Admin and Administrators.
 type Config struct {
 	Settings config.Config
@@ -33,16 +34,20 @@ type Config struct {
 	Metrics  *obs.Metrics
 
 	Authenticate Authenticate
-	Ready        func(context.Context) error // why the server takes no requests; nil when it does
-	Present      graphql.ErrorPresenterFunc
-	Recover      graphql.RecoverFunc
+	// Keys says whose an API key is, and until when. They count for GraphQL alone; without it, nowhere.
+	Keys    Authenticate
+	Ready   func(context.Context) error // why the server takes no requests; nil when it does
+	Present graphql.ErrorPresenterFunc
+	Recover graphql.RecoverFunc
 
 	Transports []graphql.Transport        // sockets and streams; asked before POST and GET
 	Extensions []graphql.HandlerExtension // run after the limits, in this order
 	Files      *file.Service              // with Exports: uploads and what they lead to
 	Exports    *export.Service
-	GraphiQL   http.Handler            // at the root, if the settings want it
-	Admin      map[string]http.Handler // pages below /admin/, by path, for Administrators
+	Hooks      Hooks                           // at /hooks/
+	Cursor     func(chat.Position) chat.Cursor // for Hooks
+	GraphiQL   http.Handler                    // at the root, if the settings want it
+	Admin      map[string]http.Handler         // pages below /admin/, by path, for Administrators
 
 	Administrators Administrators
 }
@@ -86,9 +91,12 @@ func New(c Config) (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	handle := func(pattern, route string, h http.Handler) { mux.Handle(pattern, log.wrap(route, secured(h))) }
-	auth := authenticator{c.Authenticate, origins, proxies}
-	handle("/graphql", "/graphql", crossOrigin.Handler(auth.wrap(compress(c.graphql()))))
+	auth, keys := authenticator{c.Authenticate, origins, proxies}, authenticator{c.withKeys(), origins, proxies}
+	handle("/graphql", "/graphql", crossOrigin.Handler(keys.wrap(compress(c.graphql()))))
 	handle("GET /schema.graphql", "/schema.graphql", crossOrigin.Handler(compress(text(c.SDL))))
+	if c.Hooks != nil {
+		handle(hooksPath, hooksPath, hooks{c.Hooks, c.Cursor, c.Log, proxies})
+	}
 	if c.Files != nil {
 		handle(filesPath, filesPath, crossOrigin.Handler(auth.wrap(http.HandlerFunc(c.upload))))
 		handle("GET "+filesPath+"/{id}", filesPath+"/{id}", http.HandlerFunc(c.download))

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,8 +53,12 @@ func (l logger) wrap(route string, next http.Handler) http.Handler {
 				}
 			}
 			took := time.Since(start)
+			path := r.URL.Path
+			if strings.HasPrefix(path, hooksPath) { // what follows is a secret
+				path = hooksPath
+			}
 			l.metrics.Request(route, r.Method, rec.code(), took)
-			l.log.InfoContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path, "status", rec.code(),
+			l.log.InfoContext(r.Context(), "request", "method", r.Method, "path", path, "status", rec.code(),
 				"bytes", rec.bytes, "ms", float64(took.Microseconds())/1000, "client", clientAddr(r, l.proxies), "agent", r.UserAgent())
 		}()
 		next.ServeHTTP(rec, r)

@@ -250,6 +250,7 @@ func someEvents() []model.Event {
 		model.UserBlocked{Cursor: c, At: someTime, Actor: u, User: u},
 		model.UserUnblocked{Cursor: c, At: someTime, Actor: u, User: u},
 		model.ProfileChanged{Cursor: c, At: someTime, Actor: u, User: u},
+		model.BotUpdated{Cursor: c, At: someTime, Actor: u, BotID: u.ID, Bot: &chat.Bot{User: *u, Keys: []chat.APIKey{{ID: id(chat.KindAPIKey, 1), Name: "Key", CreatedAt: someTime}}}},
 		model.SessionStarted{Cursor: c, At: someTime, Actor: u, Session: &chat.Session{ID: session(1), CreatedAt: someTime, LastUsedAt: someTime, ExpiresAt: someTime}},
 		model.SessionEnded{Cursor: c, At: someTime, Actor: u, SessionID: session(1)},
 		model.ConversationCreated{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), Conversation: someConversation()},
