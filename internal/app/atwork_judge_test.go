@@ -12,6 +12,9 @@ type outcome struct {
 	mails []mailing
 	said  []string // messages, in order
 	heard map[string][]call
+	// pictures are those of groups, and of each the widths of the thumbnails that are shown; thumbnails is how many are stored.
+	pictures   map[string][]int
+	thumbnails int
 }
 
 // mailing is a mail that arrived, by what it tells of.
@@ -62,6 +65,14 @@ func (o outcome) problems() (l []string) {
 			wrong("%s has heard of %v, want %v", hook, order, o.said)
 		}
 	}
+	for group, widths := range o.pictures {
+		if !slices.Equal(widths, []int{64, 256}) {
+			wrong("the thumbnails of %s are %v wide", group, widths)
+		}
+	}
+	if o.thumbnails != 2*len(o.pictures) {
+		wrong("%d thumbnails are stored of %d pictures", o.thumbnails, len(o.pictures))
+	}
 	return l
 }
 
@@ -69,10 +80,11 @@ func TestOutcomeProblems(t *testing.T) {
 	t.Parallel()
 	good := func() outcome {
 		return outcome{
-			asked: []string{"bob ann", "bob eve"},
-			mails: []mailing{{"bob eve", "<2>"}, {"bob ann", "<1>"}, {"bob eve", "<2>"}},
-			said:  []string{"m1", "m2", "m3"},
-			heard: map[string][]call{"a": {{"d1", "m1"}, {"d1", "m1"}, {"d2", "m2"}, {"d3", "m3"}}, "b": {{"d4", "m1"}, {"d5", "m2"}, {"d6", "m3"}, {"d6", "m3"}}},
+			asked:    []string{"bob ann", "bob eve"},
+			mails:    []mailing{{"bob eve", "<2>"}, {"bob ann", "<1>"}, {"bob eve", "<2>"}},
+			said:     []string{"m1", "m2", "m3"},
+			heard:    map[string][]call{"a": {{"d1", "m1"}, {"d1", "m1"}, {"d2", "m2"}, {"d3", "m3"}}, "b": {{"d4", "m1"}, {"d5", "m2"}, {"d6", "m3"}, {"d6", "m3"}}},
+			pictures: map[string][]int{"g1": {64, 256}, "g2": {64, 256}}, thumbnails: 4,
 		}
 	}
 	if l := good().problems(); l != nil {
@@ -92,6 +104,8 @@ func TestOutcomeProblems(t *testing.T) {
 		"an old call again":              func(o *outcome) { o.heard["a"] = append(o.heard["a"], call{"d1", "m1"}) },
 		"two deliveries of one message":  func(o *outcome) { o.heard["b"][3].id = "d7" },
 		"one delivery of two messages":   func(o *outcome) { o.heard["b"][1].id = "d4" },
+		"a thumbnail is missing":         func(o *outcome) { o.pictures["g1"] = []int{64, 600} },
+		"a thumbnail twice":              func(o *outcome) { o.thumbnails++ },
 	} {
 		o := good()
 		lie(&o)

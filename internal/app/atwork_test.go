@@ -4,12 +4,20 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"image"
+	_ "image/jpeg"
+	"image/png"
 	"io"
 	"log"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
@@ -26,24 +34,25 @@ import (
 var killJobs = flag.Bool("kill-jobs", false, "kill servers a hundred times while there is much to do, for minutes; without -race")
 
 // atWork is how often servers are killed, and what they have to do meanwhile.
-type atWork struct{ kills, mails int }
+type atWork struct{ kills, mails, calls, thumbnails int }
 
 // rescued is how soon the work of a server that was killed must be done by others.
 const rescued = 3 * time.Minute
 
-// killedAtWork kills servers again and again while there are mails to be sent: with all settings as they are by default, but
-// for fewer workers, so that the work lasts. In the end all of it has happened, and nothing twice that must not.
+// killedAtWork kills servers again and again while there are mails to be sent, webhooks to be told and thumbnails to be made:
+// with all settings as they are by default, but for fewer workers, so that the work lasts. In the end all of it has happened, and nothing twice that must not.
 func (p program) killedAtWork(t *testing.T, url string) {
-	size, servers := atWork{kills: 10, mails: 50}, 2
+	size, servers := atWork{kills: 10, mails: 50, calls: 20, thumbnails: 20}, 2
 	if *killJobs {
-		size = atWork{kills: 100, mails: 500}
+		size = atWork{kills: 100, mails: 500, calls: 200, thumbnails: 200}
 	}
 	if strings.HasPrefix(url, "sqlite:") {
 		servers = 1
 	}
-	post := mustReceiveMail(t)
+	post, ears := mustReceiveMail(t), mustLendEars(t)
 	serve := func() *process {
-		return p.mustServe(t, url, "--access-ttl", "1h", "--mail-workers", "2", "--mail-from", "Parley <parley@example.org>", "--smtp-url", "smtp://"+post.address+"?tls=off")
+		return p.mustServe(t, url, "--access-ttl", "1h", "--mail-workers", "2", "--mail-from", "Parley <parley@example.org>", "--smtp-url", "smtp://"+post.address+"?tls=off",
+			"--file-workers", "1", "--outbound-allow", "127.0.0.1")
 	}
 	running := []*process{serve()}
 	queue := mustOpenQueue(t, url)
@@ -70,6 +79,41 @@ func (p program) killedAtWork(t *testing.T, url string) {
 				return err
 			})
 		}
+	}
+	const hooks = 4
+	room := mustCreateGroup(t, people[0])
+	for i := range hooks {
+		testkit.MustDo(t, people[0].Client, `mutation($c: ID!, $u: String!) { createWebhook(input: {conversationId: $c, url: $u, types: [MESSAGE_ADDED]}) { cursor } }`,
+			client.Vars{"c": room, "u": fmt.Sprintf("%s/%d", ears.URL, i)}, nil)
+	}
+	for i := range size.calls / hooks {
+		key := fmt.Sprint("message ", i)
+		todo = append(todo, func(ctx context.Context, url string) error {
+			_, err := send(ctx, &client.Client{URL: url, Token: people[0].Token}, room, key, key)
+			return err
+		})
+	}
+	groups := map[string]*client.Account{}
+	picture := mustDraw(t)
+	for i := range size.thumbnails / 2 {
+		owner := people[i%len(people)]
+		group := mustCreateGroup(t, owner)
+		groups[group] = owner
+		var uploaded, tried string
+		todo = append(todo, func(ctx context.Context, url string) (err error) {
+			c := client.Client{URL: url, Token: owner.Token}
+			if uploaded == "" {
+				if uploaded, err = uploadTo(ctx, c, picture); err != nil {
+					return err
+				}
+			}
+			err = c.Do(ctx, `mutation($c: ID!, $f: ID!) { setGroupAvatar(input: {conversationId: $c, fileId: $f}) { cursor } }`, client.Vars{"c": group, "f": uploaded}, nil)
+			if client.Code(err) == "NOT_FOUND" && tried == uploaded { // it is used: that was committed, but not answered
+				return nil
+			}
+			tried = uploaded
+			return err
+		})
 	}
 	rand.Shuffle(len(todo), func(i, j int) { todo[i], todo[j] = todo[j], todo[i] })
 	for len(running) < servers {
@@ -142,15 +186,29 @@ func (p program) killedAtWork(t *testing.T, url string) {
 		t.Errorf("%d jobs were cut off by %d kills: this shows little", len(cut), size.kills)
 	}
 
-	var o outcome
+	o := outcome{heard: ears.calls(), pictures: map[string][]int{}}
+	at := func(a *client.Account) *client.Client { return &client.Client{URL: running[0].url, Token: a.Token} }
+	o.said, _ = mustHistory(t, at(people[0]), room)
+	if len(o.said) != size.calls/hooks || len(o.heard) != hooks {
+		t.Errorf("%d messages were told to %d webhooks, want %d to %d", len(o.said), len(o.heard), size.calls/hooks, hooks)
+	}
+	for group, owner := range groups {
+		var out struct {
+			Conversation struct{ Small, Medium string }
+		}
+		testkit.MustDo(t, at(owner), `query($c: ID!) { conversation(id: $c) { small: avatarUrl(size: SMALL) medium: avatarUrl(size: MEDIUM) } }`, client.Vars{"c": group}, &out)
+		o.pictures[group] = []int{mustMeasure(t, running[0].url, out.Conversation.Small), mustMeasure(t, running[0].url, out.Conversation.Medium)}
+	}
+	if err := queue.QueryRowContext(t.Context(), "SELECT count(*) FROM files WHERE parent_id IS NOT NULL").Scan(&o.thumbnails); err != nil {
+		t.Fatal(err)
+	}
 	for i, to := range people {
 		var out struct {
 			FriendRequests struct {
 				Nodes []struct{ From struct{ DisplayName string } }
 			}
 		}
-		c := client.Client{URL: running[0].url, Token: to.Token}
-		testkit.MustDo(t, &c, `{ friendRequests(direction: INCOMING, first: 100) { nodes { from { displayName } } } }`, nil, &out)
+		testkit.MustDo(t, at(to), `{ friendRequests(direction: INCOMING, first: 100) { nodes { from { displayName } } } }`, nil, &out)
 		for _, f := range out.FriendRequests.Nodes {
 			o.asked = append(o.asked, fmt.Sprintf("asked-%d@example.org %s", i, f.From.DisplayName))
 		}
@@ -163,7 +221,12 @@ func (p program) killedAtWork(t *testing.T, url string) {
 			o.mails = append(o.mails, mailing{l.to + " " + from, l.id})
 		}
 	}
-	t.Logf("%d mails about %d requests", len(o.mails), len(o.asked))
+	calls := 0
+	for _, c := range o.heard {
+		calls += len(c)
+	}
+	t.Logf("%d mails about %d requests, %d calls of %d deliveries, %d thumbnails of %d pictures",
+		len(o.mails), len(o.asked), calls, hooks*len(o.said), o.thumbnails, len(o.pictures))
 	for _, problem := range o.problems() {
 		t.Error(problem)
 	}
@@ -275,4 +338,86 @@ func (p *postbox) mustArrive(tb testing.TB, to string) (found letter) {
 		return fmt.Errorf("no mail to %s", to)
 	})
 	return found
+}
+
+// ears are endpoints of webhooks that take their time.
+type ears struct {
+	*httptest.Server
+
+	mu    sync.Mutex // guards what follows
+	heard map[string][]call
+}
+
+func mustLendEars(tb testing.TB) *ears {
+	tb.Helper()
+	e := &ears{heard: map[string][]call{}}
+	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var told struct {
+			ID   string
+			Data struct{ Message struct{ ID string } }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&told); err != nil || told.ID != r.Header.Get("Webhook-Id") {
+			http.Error(w, "this is no message", http.StatusBadRequest)
+			return
+		}
+		e.mu.Lock()
+		e.heard[r.URL.Path] = append(e.heard[r.URL.Path], call{told.ID, told.Data.Message.ID})
+		e.mu.Unlock()
+		time.Sleep(rand.N(300 * time.Millisecond)) // whoever is killed meanwhile has to say it once more
+	}))
+	tb.Cleanup(e.Close)
+	return e
+}
+
+func (e *ears) calls() map[string][]call {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.heard)
+}
+
+func mustDraw(tb testing.TB) []byte {
+	tb.Helper()
+	m := image.NewRGBA(image.Rect(0, 0, 900, 600))
+	for i := range m.Pix {
+		m.Pix[i] = byte(i / 7)
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// uploadTo uploads a picture.
+func uploadTo(ctx context.Context, c client.Client, picture []byte) (id string, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+"/files", bytes.NewReader(picture))
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Authorization", "Bearer "+c.Token)
+	r.Header.Set("Content-Type", "image/png")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var out struct{ ID string }
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+		return "", err
+	}
+	if out.ID == "" {
+		return "", errors.New("upload: " + resp.Status)
+	}
+	return out.ID, nil
+}
+
+// mustMeasure says how wide the picture is that a link leads to.
+func mustMeasure(tb testing.TB, url, link string) int {
+	tb.Helper()
+	_, content := askPage(tb, http.MethodGet, url+link)
+	c, _, err := image.DecodeConfig(strings.NewReader(content))
+	if err != nil {
+		tb.Fatal(link, err)
+	}
+	return c.Width
 }
