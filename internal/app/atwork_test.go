@@ -80,7 +80,7 @@ func (p program) killedAtWork(t *testing.T, url string) {
 			})
 		}
 	}
-	const hooks = 4
+	const hooks = 10
 	room := mustCreateGroup(t, people[0])
 	for i := range hooks {
 		testkit.MustDo(t, people[0].Client, `mutation($c: ID!, $u: String!) { createWebhook(input: {conversationId: $c, url: $u, types: [MESSAGE_ADDED]}) { cursor } }`,
