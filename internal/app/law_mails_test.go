@@ -13,7 +13,7 @@ func (w *world) address() string { w.keys++; return fmt.Sprintf("address-%d@exam
 // claim says that an address is somebody's, and returns the token of the mail that went there.
 func (p *person) claim(email string) string {
 	p.do("changeEmail", "ChangeEmailInput", "cursor", vars{"email": email, "currentPassword": password}, nil)
-	return mustArrive(p.w, p.w.mails, "verification", email, 1).token(p.w)
+	return mustArrive(p.w, p.w.mails, "verification", email, p.Username()).token(p.w)
 }
 
 func (p *person) verify(link string) {
@@ -29,7 +29,7 @@ func (p *person) has(email string) string {
 // forget has a mail sent that a new password can be set by, and returns its token.
 func (p *person) forget(email string) string {
 	p.do("requestPasswordReset", "RequestPasswordResetInput", "cursor", vars{"login": email}, nil)
-	return mustArrive(p.w, p.w.mails, "reset", email, 1).token(p.w)
+	return mustArrive(p.w, p.w.mails, "reset", email, p.Username()).token(p.w)
 }
 
 // lodger is somebody who signs up for one law: their sessions end with it.
@@ -85,7 +85,7 @@ func mailLaws() map[string][]law {
 				email := w.address()
 				link := w.ann.claim(email)
 				w.bob.do("changeEmail", "ChangeEmailInput", "cursor", vars{"email": email, "currentPassword": password}, nil)
-				w.bob.verify(mustArrive(w, w.mails, "verification", email, 2).token(w))
+				w.bob.verify(mustArrive(w, w.mails, "verification", email, w.bob.Username()).token(w))
 				return anybody(w, vars{"token": link})
 			}),
 			refused("BAD_USER_INPUT", "made up", func(w *world) mutation { return anybody(w, vars{"token": "x"}) }),

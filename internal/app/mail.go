@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"net/http"
+	netmail "net/mail"
 
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/config"
@@ -9,6 +11,8 @@ import (
 	"github.com/parley-chat/parley/internal/mailing"
 	"github.com/parley-chat/parley/internal/notification"
 	"github.com/parley-chat/parley/internal/token"
+	"github.com/parley-chat/parley/internal/transport/page"
+	"github.com/parley-chat/parley/internal/user"
 )
 
 // wishes names mails that can be turned off as the preferences do. Those of messages are the digest.
@@ -37,4 +41,13 @@ func (a *App) openMail(c config.Config, tokens *token.Tokens, notifications *not
 			return err
 		},
 	}), nil
+}
+
+// mailPages are those that mails lead to.
+func (a *App) mailPages(c config.Config, users *user.Service, mailings *mailing.Service) map[string]http.Handler {
+	site := ""
+	if from, err := netmail.ParseAddress(c.MailFrom); err == nil {
+		site = from.Name
+	}
+	return page.New(page.Config{Site: site, Users: users, Mailings: mailings, Log: a.log})
 }

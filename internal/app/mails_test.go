@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -12,11 +13,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/store"
+	"github.com/parley-chat/parley/internal/testkit"
+	"github.com/parley-chat/parley/internal/token"
 )
 
 // letter is a mail as it arrived.
 type letter struct {
-	kind, to, subject, id, text string
+	to, subject, id, text string
 }
 
 var linkToken = regexp.MustCompile(`\?token=([\w.-]+)`)
@@ -56,10 +62,10 @@ func parseLetter(tb testing.TB, r io.Reader) (l letter) {
 	return letter{to: to.Address, subject: m.Header.Get("Subject"), id: m.Header.Get("Message-ID"), text: strings.ReplaceAll(string(text), "\r\n", "\n")}
 }
 
-// letters are the mails in a folder.
-func letters(tb testing.TB, folder string) (all []letter) {
+// letters are the mails of a kind in a folder.
+func letters(tb testing.TB, folder, kind string) (all []letter) {
 	tb.Helper()
-	names, err := filepath.Glob(filepath.Join(folder, "*.eml"))
+	names, err := filepath.Glob(filepath.Join(folder, "*-"+kind+"-*.eml"))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -70,27 +76,37 @@ func letters(tb testing.TB, folder string) (all []letter) {
 		}
 		l := parseLetter(tb, f)
 		_ = f.Close()
-		l.kind = strings.Split(filepath.Base(name), "-")[1]
 		all = append(all, l)
 	}
 	return all
 }
 
-// mustArrive waits for n mails of a kind to an address, and returns the newest.
-func mustArrive(tb testing.TB, folder, kind, to string, n int) letter {
+// mustArrive waits for a mail of a kind to an address of a user's.
+func mustArrive(tb testing.TB, folder, kind, to, username string) (found letter) {
 	tb.Helper()
-	var got []letter
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		got = nil
-		for _, l := range letters(tb, folder) {
-			if l.kind == kind && l.to == to {
-				got = append(got, l)
+	eventually(tb, func() error {
+		for _, l := range letters(tb, folder, kind) {
+			if l.to == to && strings.Contains(l.text, "was given for @"+username+" there") {
+				found = l
+				return nil
 			}
 		}
-		if len(got) >= n {
-			return got[len(got)-1]
-		}
+		return fmt.Errorf("no mail %s of %s to %s", kind, username, to)
+	})
+	return found
+}
+
+// mustForget stores what a mail to set a new password would lead to, and returns its token.
+func mustForget(tb testing.TB, s *store.Store, user string) string {
+	tb.Helper()
+	now := time.Now()
+	m := chat.MailToken{ID: chat.NewID(chat.KindMailToken), Kind: chat.MailReset, User: mustID(tb, user), CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	if _, err := s.Write(tb.Context(), chat.ID{}, func(tx *store.Tx) error { return tx.InsertMailToken(m) }); err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatalf("%d mails %s to %s, want %d", len(got), kind, to, n)
-	return letter{}
+	tokens, err := token.New(token.Config{Secret: []byte(testkit.Secret)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return tokens.Link(token.ForPassword, m.ID)
 }

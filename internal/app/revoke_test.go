@@ -39,6 +39,10 @@ var endings = []struct {
 	{"changePassword", true, true, func(r *revoking) error {
 		return r.victim.Do(r.Context(), `mutation { changePassword(input: {currentPassword: "correct horse battery", newPassword: "battery horse correct"}) { cursor } }`, nil, nil)
 	}},
+	{"resetPassword", true, false, func(r *revoking) error {
+		return (&client.Client{URL: r.one.URL()}).Do(r.Context(), `mutation($t: String!) { resetPassword(input: {token: $t, newPassword: "battery horse correct"}) { cursor } }`,
+			client.Vars{"t": mustForget(r.T, r.db, r.victim.ID)}, nil)
+	}},
 	{"suspend", true, false, func(r *revoking) error {
 		var out bytes.Buffer
 		if code := app.Run([]string{"suspend", r.username, "--database-url", r.url}, nil, &out, &out); code != 0 {

@@ -92,13 +92,27 @@ func (s *Service) unsubscribe(user chat.ID, kind string) string {
 // errUnsubscribe is for tokens that were not made here.
 var errUnsubscribe = chat.BadInput("this link is not complete; copy all of it from the mail", "input", "token")
 
-// Unsubscribe turns the mails off that a token came with. The token works for ever, and as often as it is used. Errors:
-// BAD_USER_INPUT.
+// ReadUnsubscribe says of which of the Kinds the mails are that a token turns off. Errors: BAD_USER_INPUT.
+func (s *Service) ReadUnsubscribe(link string) (kind string, err error) {
+	_, kind, err = s.read(link)
+	return kind, err
+}
+
+// Unsubscribe turns mails off by the token that came with one. It works for ever, and as often as it is used. Errors:
+// BAD_USER_INPUT, NOT_FOUND when the user is no more.
 func (s *Service) Unsubscribe(ctx context.Context, link string) error {
+	user, kind, err := s.read(link)
+	if err != nil {
+		return err
+	}
+	return s.TurnOff(ctx, user, kind)
+}
+
+func (s *Service) read(link string) (user chat.ID, kind string, err error) {
 	kind, rest, _ := strings.Cut(link, ".")
 	user, ok := s.tokens.ReadLink(token.ForUnsubscribe+" "+kind, rest, chat.KindUser)
 	if !ok || s.TurnOff == nil || !slices.Contains(Kinds, kind) {
-		return errUnsubscribe
+		return chat.ID{}, "", errUnsubscribe
 	}
-	return s.TurnOff(ctx, user, kind)
+	return user, kind, nil
 }

@@ -15,6 +15,9 @@ import (
 	"github.com/parley-chat/parley/internal/obs"
 )
 
+// Secret is that of every server here.
+const Secret = "a secret of the tests, and of them alone"
+
 // Apps runs a test against a server on each database, side by side.
 func Apps(t *testing.T, test func(t *testing.T, a *app.App)) {
 	t.Helper()
@@ -38,7 +41,7 @@ func MustConfig(tb testing.TB, url string, settings ...string) config.Config {
 	tb.Helper()
 	const plenty = "1000000"
 	args := []string{
-		"--addr", "127.0.0.1:0", "--data", tb.TempDir(), "--secret", "a secret of the tests, and of them alone",
+		"--addr", "127.0.0.1:0", "--data", tb.TempDir(), "--secret", Secret,
 		"--sign-ins-per-user", plenty, "--sign-ins-per-addr", plenty, "--mails-per-hour", plenty, "--sends-per-second", plenty, "--sockets-per-addr", plenty,
 		"--sqlite-sync", "NORMAL", "--log-level", "error",
 	}

@@ -107,7 +107,7 @@ func (s *Service) ResendVerification(ctx context.Context, v chat.Viewer) (*chat.
 // VerifyEmail takes the token of a mail as the proof that its address is the user's, whoever comes with it. A former address
 // is told. Errors: BAD_USER_INPUT when the token is worth nothing, CONFLICT when the address is another account's by now.
 func (s *Service) VerifyEmail(ctx context.Context, link string) (email string, _ chat.Position, err error) {
-	t, err := s.redeem(ctx, token.ForAddress, link, verifyWithin)
+	t, err := s.MailToken(ctx, token.ForAddress, link)
 	if err != nil {
 		return "", 0, err
 	}
@@ -173,7 +173,7 @@ func (s *Service) ResetPassword(ctx context.Context, c token.Client, link, wante
 	if err := s.admit(ctx, c); err != nil {
 		return nil, 0, err
 	}
-	t, err := s.redeem(ctx, token.ForPassword, link, resetWithin)
+	t, err := s.MailToken(ctx, token.ForPassword, link)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -251,8 +251,12 @@ var (
 	errUsed    = chat.BadInput("this link was used already, or is worth nothing any more", "input", "token")
 )
 
-// redeem finds what a link's token stands for. That is not used yet.
-func (s *Service) redeem(ctx context.Context, purpose, link string, within time.Duration) (chat.MailToken, error) {
+// MailToken reads what a link's token stands for (token.ForAddress or ForPassword), and does not use it. Errors: BAD_USER_INPUT.
+func (s *Service) MailToken(ctx context.Context, purpose, link string) (chat.MailToken, error) {
+	within := verifyWithin
+	if purpose == token.ForPassword {
+		within = resetWithin
+	}
 	id, ok := s.tokens.ReadLink(purpose, link, chat.KindMailToken)
 	if !ok {
 		return chat.MailToken{}, errLink

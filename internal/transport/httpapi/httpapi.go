@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
@@ -22,10 +23,11 @@ import (
 	"github.com/parley-chat/parley/internal/export"
 	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/obs"
+	"github.com/parley-chat/parley/internal/token"
 )
 
-// Config is what New needs. Everything is required but Keys, Transports, Extensions, Files, Exports, Hooks, GraphiQL
-// and, without pages, Admin and Administrators.
+// Config is what New needs. Everything is required but Keys, Transports, Extensions, Files, Exports, Hooks, GraphiQL,
+// Pages and, without pages for them, Admin and Administrators.
 type Config struct {
 	Settings config.Config
 	Schema   graphql.ExecutableSchema
@@ -47,6 +49,7 @@ type Config struct {
 	Hooks      Hooks                           // at /hooks/
 	Cursor     func(chat.Position) chat.Cursor // for Hooks
 	GraphiQL   http.Handler                    // at the root, if the settings want it
+	Pages      map[string]http.Handler         // for people, by path: who asks for them is in the context's token.Carrier
 	Admin      map[string]http.Handler         // pages below /admin/, by path, for Administrators
 
 	Administrators Administrators
@@ -101,6 +104,9 @@ func New(c Config) (http.Handler, error) {
 		handle(filesPath, filesPath, crossOrigin.Handler(auth.wrap(http.HandlerFunc(c.upload))))
 		handle("GET "+filesPath+"/{id}", filesPath+"/{id}", http.HandlerFunc(c.download))
 	}
+	for path, page := range c.Pages {
+		handle(path, path, c.pages(page, proxies))
+	}
 	for path, page := range c.Admin {
 		handle(path, path, c.admins(page, proxies))
 	}
@@ -148,6 +154,25 @@ func (c Config) graphql() http.Handler {
 		srv.Use(e)
 	}
 	return srv
+}
+
+// maxForm bounds what a form may send: a token and two passwords.
+const maxForm = 16 << 10
+
+// pages says who asks, and reads what they send: no more than a form.
+func (c Config) pages(page http.Handler, proxies []netip.Prefix) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrive := http.NewResponseController(w)
+		_ = arrive.SetReadDeadline(time.Now().Add(c.Settings.BodyTimeout))
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := r.ParseMultipartForm(maxForm); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+			http.Error(w, "This is not the form of this page.", http.StatusBadRequest)
+			return
+		}
+		_ = arrive.SetReadDeadline(time.Time{})
+		carrier := &token.Carrier{Client: token.Client{Addr: clientAddr(r, proxies), UserAgent: r.UserAgent()}}
+		page.ServeHTTP(w, r.WithContext(token.WithCarrier(r.Context(), carrier)))
+	})
 }
 
 func health(mux *http.ServeMux, ready func(context.Context) error) {
