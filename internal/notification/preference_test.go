@@ -31,10 +31,16 @@ type world struct {
 func worlds(t *testing.T, n int, test func(w world)) {
 	t.Parallel()
 	testkit.Stores(t, func(t *testing.T, s *store.Store) {
-		w := world{T: t, store: s, Service: notification.New(s, notification.Config{}), friends: friend.New(s, friend.Config{}), rooms: conversation.New(s, conversation.Config{})}
+		w := world{T: t, store: s, Service: notification.New(s, notification.Config{MaxEntries: 20}), friends: friend.New(s, friend.Config{}), rooms: conversation.New(s, conversation.Config{})}
 		s.On(chat.FriendRequestAccepted, w.friends.OnAccepted)
 		s.On(chat.FriendshipMade, w.rooms.OnFriendshipMade)
 		s.On(chat.FriendshipEnded, w.rooms.OnFriendshipEnded)
+		s.On(chat.FriendRequestSent, w.OnRequestSent)
+		for _, e := range []chat.EventType{chat.FriendRequestAccepted, chat.FriendRequestRejected, chat.FriendRequestCancelled} {
+			s.On(e, w.OnRequestAnswered)
+		}
+		s.On(chat.MemberAdded, w.OnMemberAdded)
+		s.On(chat.ConversationCreated, w.OnConversationCreated)
 		w.people = testkit.MustAddUsers(t, s, n)
 		for _, p := range w.people[1:] {
 			w.befriend(w.people[0], p)
