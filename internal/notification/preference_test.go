@@ -16,6 +16,8 @@ import (
 
 var ctx = context.Background()
 
+const maxEntries = 40
+
 // world is a store with what the service stands beside.
 type world struct {
 	*testing.T
@@ -31,7 +33,7 @@ type world struct {
 func worlds(t *testing.T, n int, test func(w world)) {
 	t.Parallel()
 	testkit.Stores(t, func(t *testing.T, s *store.Store) {
-		w := world{T: t, store: s, Service: notification.New(s, notification.Config{MaxEntries: 20}), friends: friend.New(s, friend.Config{}), rooms: conversation.New(s, conversation.Config{})}
+		w := world{T: t, store: s, Service: notification.New(s, notification.Config{MaxEntries: maxEntries}), friends: friend.New(s, friend.Config{}), rooms: conversation.New(s, conversation.Config{})}
 		s.On(chat.FriendRequestAccepted, w.friends.OnAccepted)
 		s.On(chat.FriendshipMade, w.rooms.OnFriendshipMade)
 		s.On(chat.FriendshipEnded, w.rooms.OnFriendshipEnded)
