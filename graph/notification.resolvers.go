@@ -88,7 +88,7 @@ func (r *mutationResolver) MarkAllNotificationsRead(ctx context.Context, input m
 }
 
 func (r *notificationResolver) Actor(ctx context.Context, obj *chat.Notification) (*chat.User, error) {
-	return ifThere(ctx, &r.loaders(ctx).Users, obj.Actor)
+	return r.loaders(ctx).Users.Load(ctx, obj.Actor)
 }
 
 func (r *notificationResolver) Conversation(ctx context.Context, obj *chat.Notification) (*chat.Conversation, error) {

@@ -264,10 +264,10 @@ func (ec *executionContext) _Notification_actor(ctx context.Context, field graph
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *chat.User) graphql.Marshaler {
-			return ec.marshalOUser2ᚖgithubᚗcomᚋparleyᚑchatᚋparleyᚋinternalᚋchatᚐUser(ctx, selections, v)
+			return ec.marshalNUser2ᚖgithubᚗcomᚋparleyᚑchatᚋparleyᚋinternalᚋchatᚐUser(ctx, selections, v)
 		},
 		true,
-		false,
+		true,
 	)
 }
 func (ec *executionContext) fieldContext_Notification_actor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1356,7 +1356,7 @@ func (ec *executionContext) _Notification(ctx context.Context, sel ast.Selection
 					}
 				}()
 				res = ec._Notification_actor(ctx, field, obj)
-				if res == graphql.RequiredNull {
+				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
 				return res

@@ -6548,13 +6548,13 @@ type MarkReadPayload {
 `, BuiltIn: false},
 	{Name: "../../schema/notification.graphqls", Input: `"What somebody is notified of. Which channels a kind has, and whether they are on at first, is said with each."
 enum NotificationKind {
-  "Somebody asks to become friends. In the app, pushed and mailed: all on."
+  "Somebody asks to become friends. In the app and mailed: both on."
   FRIEND_REQUEST
-  "Somebody accepted the viewer's request. In the app and pushed: both on."
+  "Somebody accepted the viewer's request. In the app: on."
   FRIEND_REQUEST_ACCEPTED
-  "Somebody made the viewer a member of a group. In the app and pushed: both on."
+  "Somebody made the viewer a member of a group. In the app: on."
   ADDED_TO_GROUP
-  "A message names the viewer by ` + "`" + `@username` + "`" + `. In the app and pushed: both on."
+  "A message names the viewer by ` + "`" + `@username` + "`" + `. In the app: on."
   MENTION
   """
   A message in a direct conversation. Pushed: on. Not in the app, where the list of conversations with its unread counts
@@ -6563,7 +6563,7 @@ enum NotificationKind {
   DIRECT_MESSAGE
   "A message in a group. As DIRECT_MESSAGE."
   GROUP_MESSAGE
-  "A sign-in from a device that was not seen before. In the app, pushed and mailed: all on."
+  "A sign-in from a device that was not seen before. Mailed: on."
   NEW_DEVICE
 }
 
@@ -6621,14 +6621,14 @@ that older ones are gone is not told.
 type Notification {
   "Begins with ` + "`" + `ntf_` + "`" + `. Sorts by when it was told."
   id: ID!
-  "Of what. Never DIRECT_MESSAGE or GROUP_MESSAGE, which the list of conversations shows."
+  "Of what. Only kinds that have this channel."
   kind: NotificationKind!
   "When it was told."
   createdAt: Time!
   "When it was read, or needed to be read no more; null before."
   readAt: Time
-  "Who asked, accepted, added or named the viewer; null for NEW_DEVICE."
-  actor: User
+  "Who asked, accepted, added or named the viewer."
+  actor: User!
   "The group, or the conversation of the message; null where there is none."
   conversationId: ID
   "That conversation; null while the viewer is not in it."

@@ -105,14 +105,14 @@ func TestOnlyWhatDiffersIsStored(t *testing.T) {
 			w.ok(err)
 			return l[0]
 		}
-		w.change(u, notification.Change{TimeZone: new("Asia/Tokyo"), Digest: new(false), Kinds: []chat.NotificationPreference{{Kind: chat.NotifyMention, Push: new(false), InApp: new(true)}}})
+		w.change(u, notification.Change{TimeZone: new("Asia/Tokyo"), Digest: new(false), Kinds: []chat.NotificationPreference{{Kind: chat.NotifyFriendRequest, Mail: new(false), InApp: new(true)}}})
 		s := stored()
-		if *s.TimeZone != "Asia/Tokyo" || *s.Digest || s.DigestHour != nil || len(s.Kinds) != 1 || *s.Kinds[0].Push || s.Kinds[0].InApp != nil {
+		if *s.TimeZone != "Asia/Tokyo" || *s.Digest || s.DigestHour != nil || len(s.Kinds) != 1 || *s.Kinds[0].Mail || s.Kinds[0].InApp != nil {
 			w.Errorf("%+v", s)
 		}
-		w.change(u, notification.Change{TimeZone: new("UTC"), Digest: new(true), Kinds: []chat.NotificationPreference{{Kind: chat.NotifyMention, Push: new(true)}}})
+		w.change(u, notification.Change{TimeZone: new("UTC"), Digest: new(true), Kinds: []chat.NotificationPreference{{Kind: chat.NotifyFriendRequest, Mail: new(true)}}})
 		s = stored()
-		if s.TimeZone != nil || s.Digest != nil || s.Kinds[0].Push != nil {
+		if s.TimeZone != nil || s.Digest != nil || s.Kinds[0].Mail != nil {
 			w.Errorf("%+v", s)
 		}
 	})
@@ -158,11 +158,8 @@ func TestPushes(t *testing.T) {
 		w.change(p[4], notification.Change{Kinds: []chat.NotificationPreference{{Kind: chat.NotifyGroupMessage, Push: new(false)}}})
 		w.change(p[5], notification.Change{SetQuietHours: true, QuietHours: &chat.QuietHours{Start: 14 * 60, End: 15 * 60}, TimeZone: new("Europe/Berlin")})
 		said := notification.Occasion{Kind: chat.NotifyGroupMessage, Conversation: w.group, From: p[0], At: now}
-		mentioned := said
-		mentioned.Kind = chat.NotifyMention
 		w.wants(said, 6)
-		w.wants(mentioned, 1, 4, 6)
-		said.At, mentioned.At = far.Add(time.Hour), far.Add(time.Hour) // nothing is muted any more
+		// Nothing is muted any more.
 		said.At = time.Date(far.Year()+1, 1, 1, 13, 30, 0, 0, time.UTC)
 		w.wants(said, 3, 6)
 		said.At = time.Date(far.Year()+1, 1, 1, 14, 0, 0, 0, time.UTC)
@@ -175,7 +172,8 @@ func TestPushes(t *testing.T) {
 		_, err = w.store.Write(ctx, chat.ID{}, func(tx *store.Tx) error { return tx.Suspend(p[6]) })
 		w.ok(err)
 		w.wants(said)
-		w.wants(notification.Occasion{Kind: chat.NotifyNewDevice, At: said.At}, 0, 1, 2, 3, 4, 5)
+		w.wants(notification.Occasion{Kind: chat.NotifyDirectMessage, At: said.At.Add(2 * time.Hour)}, 0, 1, 2, 3, 4, 5)
+		w.wants(notification.Occasion{Kind: chat.NotifyFriendRequest, At: said.At}) // has no pushes
 	})
 }
 
