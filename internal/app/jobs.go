@@ -51,6 +51,7 @@ func (a *App) openWorker(c config.Config, mailings *mailing.Service, pushes *pus
 	})
 	worker.Handle(a.worker, 0, pushes.Spread)
 	worker.Handle(a.worker, 0, pushes.Deliver)
+	worker.Handle(a.worker, 0, pushes.Notice)
 	worker.Handle(a.worker, 0, a.digests.Look)
 	worker.Handle(a.worker, 0, a.digests.Send)
 	a.worker.Every(digest.LookEvery, digest.LookArgs)

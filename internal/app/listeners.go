@@ -45,5 +45,6 @@ func (a *App) listen(friends *friend.Service, conversations *conversation.Servic
 	for _, gone := range []string{"MEMBER_LEFT", "MEMBER_REMOVED", "CONVERSATION_DELETED"} {
 		l.On(gone, bots.OnGone) // → CONVERSATION_UPDATED, if a bot's incoming webhooks go with it
 	}
+	l.On("NOTIFICATION_ADDED", pushes.OnNotification) // → push_notice, for each browser
 	return l.Err()
 }

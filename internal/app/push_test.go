@@ -67,11 +67,10 @@ func TestPush(t *testing.T) {
 		s := testkit.MustOpenStore(t, url)
 		people := mustMeet(t, a.URL(), 3)
 		ann, bob, cat := people[0], people[1], people[2]
+		room := mustCreateGroup(t, ann, bob, cat)
 		p.MustSubscribe(t, ann.Client, "ann", nil)
 		p.MustSubscribe(t, bob.Client, "bob", nil)
 		p.MustSubscribe(t, cat.Client, "cat", func(w http.ResponseWriter) { w.WriteHeader(http.StatusGone) })
-
-		room := mustCreateGroup(t, ann, bob, cat)
 		m := mustSend(t, ann.Client, room, "is  there\ncake?").SendMessage.Message
 		got := mustPush(t, s, p, "bob")
 		if pushed(got) != "bob cat" || len(got["bob"]) != 1 || len(got["cat"]) != 1 {
@@ -107,6 +106,51 @@ func TestPush(t *testing.T) {
 		if err := json.Unmarshal([]byte(last), &text); err != nil || text.Body != "Person 0: 21" || text.Count != int(before)+20 || len(got["bob"]) > 3 {
 			t.Errorf("%d pushes, the last is %s", len(got["bob"]), last)
 		}
+	})
+}
+
+// What somebody is notified of is pushed too, and a mention only where messages are not.
+func TestPushOfNotifications(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		p := testkit.MustPushService(t)
+		a := testkit.MustRunApp(t, url, p.Settings()...)
+		s := testkit.MustOpenStore(t, url)
+		people := mustMeet(t, a.URL(), 3)
+		ann, bob, cat := people[0], people[1], people[2]
+		eve := testkit.MustSignUp(t, a.URL(), "Eve")
+		p.MustSubscribe(t, bob.Client, "bob", nil)
+		p.MustSubscribe(t, cat.Client, "cat", nil)
+		ask := func(of *client.Account) {
+			t.Helper()
+			testkit.MustDo(t, eve.Client, `mutation($u: ID!) { sendFriendRequest(input: {userId: $u}) { cursor } }`, client.Vars{"u": of.ID}, nil)
+		}
+		expect := func(to string, want ...string) {
+			t.Helper()
+			got := mustPush(t, s, p, to)
+			if pushed(got) != to || len(got[to]) != 1 {
+				t.Fatal(got)
+			}
+			for _, w := range want {
+				if !strings.Contains(got[to][0], w) {
+					t.Errorf("no %s in %s", w, got[to][0])
+				}
+			}
+		}
+		ask(bob)
+		expect("bob", `"kind":"FRIEND_REQUEST"`, `"title":"Eve"`, `"url":"/friends"`)
+		testkit.MustDo(t, cat.Client, `mutation { updateNotificationPreferences(input: {kinds: [{kind: FRIEND_REQUEST, push: false}]}) { cursor } }`, nil, nil)
+		ask(cat)
+		room := mustCreateGroup(t, ann, bob)
+		expect("bob", `"kind":"ADDED_TO_GROUP"`, `"body":"Person 0 added you"`, room)
+		var me struct{ Me struct{ Username string } }
+		testkit.MustDo(t, bob.Client, `{ me { username } }`, nil, &me)
+		mustSend(t, ann.Client, room, "@"+me.Me.Username+" look")
+		expect("bob", `"kind":"GROUP_MESSAGE"`)
+		testkit.MustDo(t, bob.Client, `mutation($c: ID!) { setConversationNotifications(input: {conversationId: $c, level: MENTIONS}) { cursor } }`, client.Vars{"c": room}, nil)
+		mustSend(t, ann.Client, room, "nobody")
+		mustSend(t, ann.Client, room, "and @"+me.Me.Username+" again")
+		expect("bob", `"kind":"MENTION"`, `"body":"Person 0: and @`+me.Me.Username+` again"`)
 	})
 }
 

@@ -196,10 +196,10 @@ func (s *Service) send(ctx context.Context, p store.PushSubscription, what Paylo
 func topic(about chat.ID) string { return about.String() }
 
 func payloadOf(u store.Unread) Payload {
-	p := Payload{Kind: chat.NotifyGroupMessage, Title: clean(u.Title, maxTitle), Body: clean(u.Message.Body, maxBody), ConversationID: u.Message.Conversation,
+	p := Payload{Kind: kindOf(u.Kind), Title: clean(u.Title, maxTitle), Body: clean(u.Message.Body, maxBody), ConversationID: u.Message.Conversation,
 		MessageID: u.Message.ID, URL: "/conversations/" + u.Message.Conversation.String(), Count: u.Count}
 	if sender := clean(nameOf(u.Sender), maxTitle); u.Kind == chat.Direct {
-		p.Kind, p.Title = chat.NotifyDirectMessage, sender
+		p.Title = sender
 	} else {
 		p.Body = sender + ": " + p.Body
 	}
