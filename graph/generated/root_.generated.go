@@ -6548,13 +6548,13 @@ type MarkReadPayload {
 `, BuiltIn: false},
 	{Name: "../../schema/notification.graphqls", Input: `"What somebody is notified of. Which channels a kind has, and whether they are on at first, is said with each."
 enum NotificationKind {
-  "Somebody asks to become friends. In the app and mailed: both on."
+  "Somebody asks to become friends. In the app, pushed (if it is in the app) and mailed: all on."
   FRIEND_REQUEST
-  "Somebody accepted the viewer's request. In the app: on."
+  "Somebody accepted the viewer's request. In the app and pushed, if it is in the app: both on."
   FRIEND_REQUEST_ACCEPTED
-  "Somebody made the viewer a member of a group. In the app: on."
+  "Somebody made the viewer a member of a group. In the app and pushed, if it is in the app: both on."
   ADDED_TO_GROUP
-  "A message names the viewer by ` + "`" + `@username` + "`" + `. In the app: on."
+  "A message names the viewer by ` + "`" + `@username` + "`" + `. In the app and, if it is there and the message itself is not, pushed: both on."
   MENTION
   """
   A message in a direct conversation. Pushed: on. Not in the app, where the list of conversations with its unread counts

@@ -17,10 +17,10 @@ import (
 func defaults(user chat.ID) chat.NotificationPreferences {
 	on := func() *bool { return new(true) }
 	return chat.NotificationPreferences{User: user, TimeZone: "UTC", Digest: true, DigestHour: 8, Kinds: []chat.NotificationPreference{
-		{Kind: chat.NotifyFriendRequest, InApp: on(), Mail: on()},
-		{Kind: chat.NotifyFriendRequestAccepted, InApp: on()},
-		{Kind: chat.NotifyAddedToGroup, InApp: on()},
-		{Kind: chat.NotifyMention, InApp: on()},
+		{Kind: chat.NotifyFriendRequest, InApp: on(), Push: on(), Mail: on()},
+		{Kind: chat.NotifyFriendRequestAccepted, InApp: on(), Push: on()},
+		{Kind: chat.NotifyAddedToGroup, InApp: on(), Push: on()},
+		{Kind: chat.NotifyMention, InApp: on(), Push: on()},
 		{Kind: chat.NotifyDirectMessage, Push: on()}, // the list of conversations shows it, the digest mails it
 		{Kind: chat.NotifyGroupMessage, Push: on()},
 		{Kind: chat.NotifyNewDevice, Mail: on()}, // the list of sessions shows it

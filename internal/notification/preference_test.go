@@ -173,7 +173,7 @@ func TestPushes(t *testing.T) {
 		w.ok(err)
 		w.wants(said)
 		w.wants(notification.Occasion{Kind: chat.NotifyDirectMessage, At: said.At.Add(2 * time.Hour)}, 0, 1, 2, 3, 4, 5)
-		w.wants(notification.Occasion{Kind: chat.NotifyFriendRequest, At: said.At}) // has no pushes
+		w.wants(notification.Occasion{Kind: chat.NotifyNewDevice, At: said.At}) // has no pushes
 	})
 }
 

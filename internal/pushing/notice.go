@@ -89,9 +89,6 @@ func (s *Service) notice(ctx context.Context, n chat.Notification) (*Payload, er
 	case chat.NotifyFriendRequestAccepted:
 		p.Body, p.URL = "is your friend now", "/friends"
 		return p, nil
-	case chat.NotifyNewDevice:
-		p.Title, p.Body, p.URL = "New sign-in", "from a device that was not seen before", "/settings/sessions"
-		return p, nil
 	}
 	c, m, err := s.store.ConversationAndMembership(ctx, n.User, n.Conversation)
 	if errors.Is(err, chat.ErrNotFound) || err == nil && n.Kind == chat.NotifyMention && m.ReadSeq >= n.Seq {
