@@ -389,3 +389,365 @@ func TestRetries(t *testing.T) {
 		}
 	})
 }
+
+// What an endpoint refuses as it is, is dead at once; one that is gone, or where nothing succeeds for days, is disabled.
+func TestGivenUp(t *testing.T) {
+	worlds(t, hook.Config{}, loopback(), func(w world) {
+		h := w.webhook(chat.MessageAdded)
+		w.say("bad")
+		w.say("good")
+		w.fanOut()
+		w.answers(func(m told, _ http.ResponseWriter) int {
+			if m.Data.Message.Body == "bad" {
+				return http.StatusUnprocessableEntity
+			}
+			return 0
+		})
+		w.run(h)
+		w.took("good")
+		w.expect(h, 0, 1, 1)
+
+		w.say("never")
+		w.say("later")
+		w.fanOut()
+		w.answers(status(http.StatusGone))
+		w.run(h)
+		if now := w.now(h); now.Enabled || !strings.Contains(now.Reason, "410") || w.tries != 3 {
+			t.Errorf("%+v after %d attempts", now, w.tries)
+		}
+		w.say("unheard")
+		w.fanOut()
+		w.answers(nil)
+		w.run(h)
+		w.took()
+		yes := true
+		now, _, err := w.Update(ctx, w.ann, h.ID, hook.Change{Enabled: &yes})
+		w.code("", err)
+		if !now.Enabled || now.Reason != "" || now.Pending != 1 {
+			t.Errorf("%+v", now)
+		}
+		w.run(h)
+		w.took("later")
+
+		w.answers(status(http.StatusBadGateway))
+		for n := 0; w.now(h).Enabled; n++ {
+			w.say("x")
+			w.fanOut()
+			w.run(h)
+			w.clock.add(8 * time.Hour)
+			if n > 12 {
+				t.Fatal("enabled for ever")
+			}
+		}
+		if now := w.now(h); !strings.Contains(now.Reason, "three days") || now.FailingSince.IsZero() {
+			t.Errorf("%+v", now)
+		}
+	})
+}
+
+// A dead delivery is tried again at its place in the order, with the same id, and tells what is so now.
+func TestReplay(t *testing.T) {
+	worlds(t, hook.Config{}, loopback(), func(w world) {
+		h := w.webhook()
+		for _, body := range []string{"one", "two", "three"} {
+			w.say(body)
+		}
+		w.fanOut()
+		w.answers(status(http.StatusBadRequest))
+		w.run(h)
+		w.expect(h, 0, 0, 3)
+		dead := w.deliveries(h, chat.DeliveryDead)
+		w.answers(nil)
+		w.say("four")
+		w.fanOut()
+		_, _, err := w.Replay(ctx, w.cat, dead[2].ID)
+		w.code(chat.CodeNotFound, err)
+		d, _, err := w.Replay(ctx, w.bob, dead[2].ID)
+		w.code("", err)
+		if d.Status != chat.DeliveryPending || d.Attempts != 0 || d.ID != dead[2].ID || d.Reason != "" {
+			t.Errorf("%+v", d)
+		}
+		_, _, err = w.Replay(ctx, w.bob, dead[2].ID)
+		w.code(chat.CodeConflict, err)
+		w.run(h)
+		if w.receiver.got[0].ID != dead[2].ID.String() {
+			t.Errorf("%s was replayed as %s", dead[2].ID, w.receiver.got[0].ID)
+		}
+		w.took("one", "four")
+		_, n, _, err := w.ReplayDead(ctx, w.ann, h.ID)
+		if w.code("", err); n != 2 {
+			t.Errorf("%d replayed", n)
+		}
+		w.run(h)
+		w.took("two", "three")
+		w.expect(h, 0, 4, 0)
+		if _, n, _, err = w.ReplayDead(ctx, w.ann, h.ID); err != nil || n != 0 {
+			t.Error(n, err)
+		}
+	})
+}
+
+// For a day after a secret was replaced, both sign; then only the new one does.
+func TestRotation(t *testing.T) {
+	worlds(t, hook.Config{}, loopback(), func(w world) {
+		h, first, _, err := w.Create(ctx, w.bob, w.group, w.receiver.URL, nil)
+		w.code("", err)
+		if strings.Contains(w.now(h).Secret, strings.TrimPrefix(first.Text(), "whsec_")) || w.now(h).Secret == "" {
+			t.Error("the secret is stored as it is")
+		}
+		_, second, _, err := w.Rotate(ctx, w.bob, h.ID)
+		w.code("", err)
+		for _, s := range []webhook.Secret{first, second} {
+			w.know(s)
+			w.say("signed twice")
+			w.fanOut()
+			w.run(h)
+			w.took("signed twice")
+		}
+		w.clock.add(24*time.Hour + time.Second)
+		w.say("signed once")
+		w.fanOut()
+		w.run(h)
+		w.took("signed once")
+		w.know(first)
+		w.say("too late")
+		w.fanOut()
+		w.run(h)
+		w.took()
+		if len(w.errs) != 1 {
+			t.Error("the old secret signs for ever")
+		}
+		w.errs = nil
+	})
+}
+
+// Secrets that cannot be read, as after the installation's own was changed, disable the webhook until there is a new one.
+func TestLostKey(t *testing.T) {
+	worlds(t, hook.Config{}, loopback(), func(w world) {
+		h := w.webhook()
+		w.say("one")
+		w.fanOut()
+		copy(w.Key, "another")
+		w.run(h)
+		if now := w.now(h); now.Enabled || !strings.Contains(now.Reason, "rotate") || w.tries != 0 {
+			t.Errorf("%+v", now)
+		}
+		_, secret, _, err := w.Rotate(ctx, w.bob, h.ID)
+		w.code("", err)
+		w.know(secret)
+		yes := true
+		_, _, err = w.Update(ctx, w.bob, h.ID, hook.Change{Enabled: &yes})
+		w.code("", err)
+		w.run(h)
+		w.took("one")
+	})
+}
+
+// A ping goes ahead of what is pending, and is tried once.
+func TestPing(t *testing.T) {
+	worlds(t, hook.Config{}, loopback(), func(w world) {
+		h := w.webhook()
+		w.say("one")
+		w.fanOut()
+		w.answers(status(http.StatusServiceUnavailable))
+		w.run(h)
+		d, _, err := w.Ping(ctx, w.bob, h.ID)
+		w.code("", err)
+		_, _, err = w.Ping(ctx, w.bob, h.ID)
+		w.code(chat.CodeConflict, err)
+		w.run(h)
+		w.expect(h, 1, 0, 1)
+		if dead := w.deliveries(h, chat.DeliveryDead); dead[0].ID != d.ID || dead[0].HTTPStatus != http.StatusServiceUnavailable {
+			t.Errorf("%+v", dead)
+		}
+		w.answers(nil)
+		w.clock.add(time.Second) // less than the line waits
+		_, _, err = w.Ping(ctx, w.bob, h.ID)
+		w.code("", err)
+		w.run(h)
+		w.took("PING")
+		no := false
+		_, _, err = w.Update(ctx, w.bob, h.ID, hook.Change{Enabled: &no})
+		w.code("", err)
+		_, _, err = w.Ping(ctx, w.bob, h.ID)
+		w.code(chat.CodeConflict, err)
+	})
+}
+
+// Nothing is sent to a private address: not when it is written out, nor when a name or a redirect leads there.
+func TestPrivateAddresses(t *testing.T) {
+	worlds(t, hook.Config{}, outbound.Config{PlainHTTP: true}, func(w world) {
+		_, _, _, err := w.Create(ctx, w.bob, w.group, w.receiver.URL, nil)
+		w.code(chat.CodeBadInput, err)
+		var e *chat.Error
+		if !errors.As(err, &e) || !slices.Equal(e.Path, []string{"input", "url"}) {
+			t.Errorf("%+v", e)
+		}
+		h, _, _, err := w.Create(ctx, w.bob, w.group, strings.Replace(w.receiver.URL, "127.0.0.1", "localhost", 1), nil)
+		w.code("", err)
+		w.say("one")
+		w.fanOut()
+		w.run(h)
+		if d := w.deliveries(h, chat.DeliveryPending)[0]; w.tries != 0 || d.Attempts != 1 || !strings.Contains(d.Reason, "does not lead to a public address") {
+			t.Errorf("%+v after %d requests", d, w.tries)
+		}
+	})
+}
+
+func TestRedirectToAPrivateAddress(t *testing.T) {
+	worlds(t, hook.Config{}, loopback(), func(w world) {
+		h := w.webhook()
+		w.answers(func(_ told, r http.ResponseWriter) int {
+			r.Header().Set("Location", strings.Replace(w.receiver.URL, "127.0.0.1", "127.0.0.2", 1))
+			return http.StatusTemporaryRedirect
+		})
+		w.say("one")
+		w.fanOut()
+		w.run(h)
+		if d := w.deliveries(h, chat.DeliveryPending)[0]; w.tries != 1 || !strings.Contains(d.Reason, "127.0.0.2 is not a public address") {
+			t.Errorf("%+v after %d requests", d, w.tries)
+		}
+	})
+}
+
+// Who runs a conversation sets its webhooks up, each of them all of them; who does not cannot tell that there are any.
+func TestRights(t *testing.T) {
+	worlds(t, hook.Config{}, loopback(), func(w world) {
+		h := w.webhook()
+		direct := w.befriend(w.bob, w.dan)
+		create := func(by, conversation chat.ID) error {
+			_, _, _, err := w.Create(ctx, by, conversation, w.receiver.URL, nil)
+			return err
+		}
+		w.code(chat.CodeForbidden, create(w.cat, w.group))
+		w.code(chat.CodeNotFound, create(w.dan, w.group))
+		w.code(chat.CodeNotFound, create(w.ann, chat.NewID(chat.KindConversation)))
+		w.code("", create(w.dan, direct))
+		w.code("", create(w.bob, direct))
+		w.code(chat.CodeNotFound, create(w.ann, direct))
+		w.code(chat.CodeForbidden, create(w.ann, chat.ID{}))
+		_, err := w.Global(ctx, w.ann)
+		w.code(chat.CodeForbidden, err)
+
+		_, _, err = w.Update(ctx, w.ann, h.ID, hook.Change{Types: []chat.EventType{chat.MessageAdded}})
+		w.code("", err)
+		_, _, err = w.Update(ctx, w.ann, h.ID, hook.Change{Types: []chat.EventType{"MESSAGE_EATEN"}})
+		w.code(chat.CodeBadInput, err)
+		for _, by := range []chat.ID{w.cat, w.dan} {
+			_, _, err = w.Update(ctx, by, h.ID, hook.Change{})
+			w.code(chat.CodeNotFound, err)
+			_, _, _, err = w.Rotate(ctx, by, h.ID)
+			w.code(chat.CodeNotFound, err)
+			_, err = w.Delete(ctx, by, h.ID)
+			w.code(chat.CodeNotFound, err)
+			_, _, err = w.Ping(ctx, by, h.ID)
+			w.code(chat.CodeNotFound, err)
+		}
+		for _, c := range []struct {
+			by    chat.ID
+			group int
+		}{{w.ann, 1}, {w.bob, 1}, {w.cat, 0}, {w.dan, 0}} {
+			l, err := w.Of(ctx, c.by, []chat.ID{w.group, direct})
+			if w.code("", err); len(l[w.group]) != c.group || len(l[direct]) != 2*map[bool]int{true: 1}[c.by == w.bob || c.by == w.dan] {
+				t.Errorf("%s sees %v", c.by, l)
+			}
+		}
+		// It stays when who made it goes.
+		_, err = w.rooms.LeaveGroup(ctx, w.bob, w.group)
+		w.code("", err)
+		_, err = w.Delete(ctx, w.bob, h.ID)
+		w.code(chat.CodeNotFound, err)
+		w.say("on")
+		w.fanOut()
+		w.run(h)
+		w.took("on")
+		_, err = w.Delete(ctx, w.ann, h.ID)
+		w.code("", err)
+		_, err = w.Delete(ctx, w.ann, h.ID)
+		w.code(chat.CodeNotFound, err)
+	})
+}
+
+// One of the whole installation is told of everything.
+func TestGlobal(t *testing.T) {
+	worlds(t, hook.Config{MaxGlobal: 1}, loopback(), func(w world) {
+		_, err := w.store.Write(ctx, chat.ID{}, func(tx *store.Tx) error { return tx.SetAdmin(w.ann, true) })
+		w.code("", err)
+		h, secret, _, err := w.Create(ctx, w.ann, chat.ID{}, w.receiver.URL, nil)
+		w.code("", err)
+		w.know(secret)
+		_, _, _, err = w.Create(ctx, w.ann, chat.ID{}, w.receiver.URL, nil)
+		w.code(chat.CodeConflict, err)
+		w.say("one")
+		w.befriend(w.bob, w.cat)
+		w.fanOut()
+		w.run(h)
+		got := w.receiver.got
+		if len(got) != 8 || got[0].Data.Message.Body != "one" || got[1].Data.Topic != w.bob.String() || got[2].Data.Topic != w.cat.String() || got[7].ConversationID == "" || len(got[7].Data.MemberIDs) != 2 {
+			t.Errorf("%d: %+v", len(got), got)
+		}
+		if l, err := w.Global(ctx, w.ann); err != nil || len(l) != 1 || l[0].ID != h.ID {
+			t.Error(l, err)
+		}
+	})
+}
+
+// What was deleted meanwhile is not told: a conversation's webhooks end with it, and others are sent no texts of it.
+func TestDeleted(t *testing.T) {
+	worlds(t, hook.Config{}, loopback(), func(w world) {
+		_, err := w.store.Write(ctx, chat.ID{}, func(tx *store.Tx) error { return tx.SetAdmin(w.ann, true) })
+		w.code("", err)
+		all, secret, _, err := w.Create(ctx, w.ann, chat.ID{}, w.receiver.URL, nil)
+		w.code("", err)
+		h := w.webhook()
+		w.know(secret)
+		w.say("secret")
+		w.fanOut()
+		_, err = w.rooms.DeleteGroup(ctx, w.ann, w.group)
+		w.code("", err)
+		w.fanOut()
+		w.run(h)
+		w.took()
+		w.run(all)
+		w.took("MESSAGE_ADDED", "CONVERSATION_DELETED")
+		if _, err := w.store.Webhook(ctx, h.ID); !errors.Is(err, chat.ErrNotFound) {
+			t.Error(err)
+		}
+		w.clock.add(time.Minute)
+		w.code("", w.Purge(ctx, nil))
+		w.expect(all, 0, 2, 0)
+		if l := w.deliveries(h, chat.DeliveryPending); len(l) != 0 {
+			t.Errorf("left behind: %v", l)
+		}
+		w.clock.add(3*24*time.Hour + time.Minute)
+		w.code("", w.Purge(ctx, nil))
+		w.expect(all, 0, 0, 0)
+	})
+}
+
+// Nothing grows without bound: neither what is pending nor how many webhooks there are.
+func TestBounds(t *testing.T) {
+	worlds(t, hook.Config{MaxPerConversation: 2, MaxPending: 3}, loopback(), func(w world) {
+		h := w.webhook()
+		w.webhook()
+		_, _, _, err := w.Create(ctx, w.bob, w.group, w.receiver.URL, nil)
+		w.code(chat.CodeConflict, err)
+		for range 3 {
+			w.say("x")
+		}
+		w.fanOut()
+		if !w.now(h).Enabled {
+			t.Error("disabled too early")
+		}
+		w.say("too much")
+		w.fanOut()
+		if now := w.now(h); now.Enabled || now.Reason == "" || now.Pending != 3 {
+			t.Errorf("%+v", now)
+		}
+		w.clock.add(30*24*time.Hour + time.Minute)
+		w.code("", w.Purge(ctx, nil))
+		if l := w.deliveries(h, chat.DeliveryPending); len(l) != 0 {
+			t.Errorf("kept for ever: %v", l)
+		}
+	})
+}

@@ -1,0 +1,312 @@
+package app_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley/internal/chat"
+	"github.com/parley-chat/parley/internal/client"
+	"github.com/parley-chat/parley/internal/store"
+	"github.com/parley-chat/parley/internal/testkit"
+	"github.com/parley-chat/parley/internal/webhook"
+)
+
+// hookReceiver is somebody else's endpoint, which verifies what it gets.
+type hookReceiver struct {
+	*httptest.Server
+	mu      sync.Mutex
+	secret  webhook.Secret
+	ids     []string // of the requests that were answered, in order
+	bodies  []string
+	answers func(n int) int // to the nth request, from 1
+	n       int
+	errs    []error
+}
+
+func mustReceiveHooks(t *testing.T) *hookReceiver {
+	t.Helper()
+	r := &hookReceiver{answers: func(int) int { return http.StatusNoContent }}
+	r.Server = httptest.NewServer(r)
+	t.Cleanup(func() {
+		r.Server.Close()
+		for _, err := range r.errs {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func (r *hookReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil { // the sender was stopped
+		return
+	}
+	r.mu.Lock()
+	r.n++
+	n := r.n
+	r.mu.Unlock()
+	code := r.answers(n)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id, err := webhook.Verify(req.Header, body, time.Now(), r.secret)
+	var m struct{ Data struct{ Message struct{ Body string } } }
+	if err == nil {
+		err = json.Unmarshal(body, &m)
+	}
+	if err != nil {
+		r.errs = append(r.errs, err)
+	}
+	if code/100 == 2 {
+		r.ids, r.bodies = append(r.ids, id), append(r.bodies, m.Data.Message.Body)
+	}
+	w.WriteHeader(code)
+}
+
+func (r *hookReceiver) got() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.bodies)
+}
+
+// mustHook makes a webhook of a conversation's messages that leads to the receiver.
+func (r *hookReceiver) mustHook(tb testing.TB, by *client.Client, conversation string) string {
+	tb.Helper()
+	var out struct {
+		CreateWebhook struct {
+			Secret  string
+			Webhook struct{ ID string }
+		}
+	}
+	testkit.MustDo(tb, by, `mutation($c: ID!, $u: String!) { createWebhook(input: {conversationId: $c, url: $u, types: [MESSAGE_ADDED]}) { secret webhook { id } } }`,
+		client.Vars{"c": conversation, "u": r.URL}, &out)
+	secret, err := webhook.ParseSecret(out.CreateWebhook.Secret)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.secret = secret
+	return out.CreateWebhook.Webhook.ID
+}
+
+func (r *hookReceiver) mustGet(tb testing.TB, want []string) {
+	tb.Helper()
+	eventually(tb, func() error {
+		if got := r.got(); len(got) < len(want) {
+			return fmt.Errorf("%d of %d deliveries", len(got), len(want))
+		}
+		return nil
+	})
+	if got := r.got(); !slices.Equal(got, want) {
+		tb.Errorf("delivered %v, want %v", got, want)
+	}
+}
+
+var loopback = []string{"--outbound-allow", "127.0.0.1"}
+
+// undone is how many jobs of webhooks are left.
+func undone(tb testing.TB, s *store.Store) (n int) {
+	tb.Helper()
+	stats, err := s.JobStats(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, j := range stats {
+		if j.Queue == "webhooks" {
+			n += j.Count
+		}
+	}
+	return n
+}
+
+// Two nodes deliver everything, in order and once, also when messages come just as a job ends; then no job is left.
+func TestWebhooksOfTwoNodes(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		nodes := []string{testkit.MustRunApp(t, url, loopback...).URL(), testkit.MustRunApp(t, url, loopback...).URL()}
+		people := mustMeet(t, nodes[0], 2)
+		r := mustReceiveHooks(t)
+		group := mustCreateGroup(t, people[0], people[1])
+		r.mustHook(t, people[0].Client, group)
+		var want []string
+		for round := range 30 {
+			for range 1 + round%3 {
+				body := fmt.Sprint("message ", len(want))
+				c := *people[0].Client
+				c.URL = nodes[len(want)%2]
+				mustSend(t, &c, group, body)
+				want = append(want, body)
+			}
+			if round%2 == 0 { // the next ones come while the job looks for the last time
+				r.mustGet(t, want)
+			}
+		}
+		r.mustGet(t, want)
+		s := testkit.MustOpenStore(t, url)
+		eventually(t, func() error {
+			if n := undone(t, s); n > 0 {
+				return fmt.Errorf("%d jobs are left", n)
+			}
+			return nil
+		})
+		if got := r.got(); len(got) != len(want) {
+			t.Errorf("%d deliveries of %d messages", len(got), len(want))
+		}
+		mustCheck(t, s)
+	})
+}
+
+// What fails is tried again by itself, and what comes later waits for it.
+func TestWebhookIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		a := testkit.MustRunApp(t, url, loopback...)
+		people := mustMeet(t, a.URL(), 2)
+		r := mustReceiveHooks(t)
+		r.answers = func(n int) int {
+			if n == 1 {
+				return http.StatusServiceUnavailable
+			}
+			return http.StatusOK
+		}
+		group := mustCreateGroup(t, people[0], people[1])
+		hook := r.mustHook(t, people[0].Client, group)
+		for _, body := range []string{"one", "two", "three"} {
+			mustSend(t, people[0].Client, group, body)
+		}
+		var ping struct{ PingWebhook struct{ Delivery struct{ ID string } } }
+		eventually(t, func() error { // the first attempt has failed
+			var out struct {
+				Conversation struct {
+					Webhooks []struct {
+						FailingSince *string
+						Deliveries   struct{ Nodes []struct{ Attempts int } }
+					}
+				}
+			}
+			testkit.MustDo(t, people[0].Client, `query($c: ID!) { conversation(id: $c) { webhooks { failingSince deliveries(last: 1) { nodes { attempts } } } } }`, client.Vars{"c": group}, &out)
+			if h := out.Conversation.Webhooks[0]; h.FailingSince == nil || h.Deliveries.Nodes[0].Attempts != 1 {
+				return fmt.Errorf("%+v", h)
+			}
+			return nil
+		})
+		// A ping wakes the job that waits, and leaves the others waiting.
+		testkit.MustDo(t, people[0].Client, `mutation($w: ID!) { pingWebhook(input: {webhookId: $w}) { delivery { id } } }`, client.Vars{"w": hook}, &ping)
+		r.mustGet(t, []string{"", "one", "two", "three"})
+		if r.ids[0] != ping.PingWebhook.Delivery.ID {
+			t.Errorf("the ping was delivered as %s", r.ids[0])
+		}
+	})
+}
+
+// A node that is stopped while it delivers has not delivered: another one does, with the same id, and nothing is lost.
+func TestWebhookOfANodeThatStops(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		one := testkit.MustRunApp(t, url, loopback...)
+		people := mustMeet(t, one.URL(), 2)
+		r := mustReceiveHooks(t)
+		begun, stopped := make(chan struct{}), make(chan struct{})
+		r.answers = func(n int) int {
+			if n == 2 { // taken, and the sender does not learn of it
+				close(begun)
+				<-stopped
+			}
+			return http.StatusOK
+		}
+		group := mustCreateGroup(t, people[0], people[1])
+		r.mustHook(t, people[0].Client, group)
+		for _, body := range []string{"one", "two", "three"} {
+			mustSend(t, people[0].Client, group, body)
+		}
+		<-begun
+		one.Stop()
+		close(stopped)
+		testkit.MustRunApp(t, url, loopback...)
+		r.mustGet(t, []string{"one", "two", "two", "three"})
+		if r.ids[1] != r.ids[2] || r.ids[0] == r.ids[1] || r.ids[2] == r.ids[3] {
+			t.Errorf("delivered as %v", r.ids)
+		}
+	})
+}
+
+// An endpoint that takes long holds up no other.
+func TestSlowWebhook(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		a := testkit.MustRunApp(t, url, append(loopback, "--webhook-workers", "2")...)
+		people := mustMeet(t, a.URL(), 2)
+		slow, quick := mustReceiveHooks(t), mustReceiveHooks(t)
+		release := make(chan struct{})
+		slow.answers = func(int) int { <-release; return http.StatusOK }
+		defer close(release)
+		groups := []string{mustCreateGroup(t, people[0], people[1]), mustCreateGroup(t, people[0], people[1])}
+		slow.mustHook(t, people[0].Client, groups[0])
+		quick.mustHook(t, people[0].Client, groups[1])
+		var want []string
+		for n := range 20 {
+			want = append(want, fmt.Sprint(n))
+			mustSend(t, people[0].Client, groups[0], "slow")
+			mustSend(t, people[0].Client, groups[1], want[n])
+		}
+		quick.mustGet(t, want)
+		if got := slow.got(); len(got) != 0 {
+			t.Errorf("delivered %v", got)
+		}
+	})
+}
+
+// Without webhooks a stretch of the log costs one statement more, and no job.
+func TestStatementsOfWebhooks(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		a, counted := mustCount(t, url, loopback...)
+		people := mustMeet(t, a.URL(), 2)
+		group := mustCreateGroup(t, people[0], people[1])
+		s := testkit.MustOpenStore(t, url)
+		about := func(body string, done func() error) (made []string) {
+			for _, q := range counted.of(func() { mustSend(t, people[0].Client, group, body); eventually(t, done) }) {
+				if strings.Contains(q, "webhook") && !strings.Contains(q, "DELETE") && !strings.Contains(q, "deleted_at <=") { // a purge may be due
+					made = append(made, q)
+				}
+			}
+			return made
+		}
+		followed := func() error {
+			head, err := s.Head(t.Context())
+			if err != nil {
+				return err
+			}
+			_, err = s.Follow(t.Context(), chat.LogEvents, 1000, func(_ *store.Tx, events []*chat.Event) error {
+				return fmt.Errorf("%d of %d events are left", len(events), head.Position)
+			})
+			return err
+		}
+		eventually(t, followed)
+		if made := about("nobody listens", followed); len(made) > 1 {
+			t.Errorf("%d statements: %s", len(made), strings.Join(made, "\n"))
+		}
+		r := mustReceiveHooks(t)
+		r.mustHook(t, people[0].Client, group)
+		eventually(t, followed)
+		made := about("somebody does", func() error {
+			if n := undone(t, s); len(r.got()) == 0 || n > 0 {
+				return fmt.Errorf("%d jobs are left", n)
+			}
+			return nil
+		})
+		// Fan-out: what listens, the delivery, the counter. Delivery: the next one, the counter, what became of it, the next
+		// one. End: the lock, the next one.
+		if len(made) > 9 {
+			t.Errorf("%d statements: %s", len(made), strings.Join(made, "\n"))
+		}
+	})
+}
