@@ -27,6 +27,7 @@ type hookReceiver struct {
 	ids     []string // of the requests that were answered, in order
 	bodies  []string
 	answers func(n int) int // to the nth request, from 1
+	after   string          // Retry-After
 	n       int
 	errs    []error
 }
@@ -57,7 +58,9 @@ func (r *hookReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id, err := webhook.Verify(req.Header, body, time.Now(), r.secret)
-	var m struct{ Data struct{ Message struct{ Body string } } }
+	var m struct {
+		Data struct{ Message struct{ Body string } }
+	}
 	if err == nil {
 		err = json.Unmarshal(body, &m)
 	}
@@ -66,6 +69,9 @@ func (r *hookReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	if code/100 == 2 {
 		r.ids, r.bodies = append(r.ids, id), append(r.bodies, m.Data.Message.Body)
+	}
+	if r.after != "" {
+		w.Header().Set("Retry-After", r.after)
 	}
 	w.WriteHeader(code)
 }
@@ -178,11 +184,33 @@ func TestWebhookIsTriedAgain(t *testing.T) {
 			return http.StatusOK
 		}
 		group := mustCreateGroup(t, people[0], people[1])
-		hook := r.mustHook(t, people[0].Client, group)
+		r.mustHook(t, people[0].Client, group)
 		for _, body := range []string{"one", "two", "three"} {
 			mustSend(t, people[0].Client, group, body)
 		}
-		var ping struct{ PingWebhook struct{ Delivery struct{ ID string } } }
+		r.mustGet(t, []string{"one", "two", "three"})
+	})
+}
+
+// A ping wakes the job that waits and leaves the others waiting; a new address wakes it for all of them.
+func TestWebhookWakes(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		a := testkit.MustRunApp(t, url, loopback...)
+		people := mustMeet(t, a.URL(), 2)
+		r := mustReceiveHooks(t)
+		r.after = "3600"
+		r.answers = func(n int) int {
+			if n == 1 {
+				return http.StatusTooManyRequests
+			}
+			return http.StatusOK
+		}
+		group := mustCreateGroup(t, people[0], people[1])
+		hook := client.Vars{"w": r.mustHook(t, people[0].Client, group)}
+		for _, body := range []string{"one", "two", "three"} {
+			mustSend(t, people[0].Client, group, body)
+		}
 		eventually(t, func() error { // the first attempt has failed
 			var out struct {
 				Conversation struct {
@@ -198,12 +226,17 @@ func TestWebhookIsTriedAgain(t *testing.T) {
 			}
 			return nil
 		})
-		// A ping wakes the job that waits, and leaves the others waiting.
-		testkit.MustDo(t, people[0].Client, `mutation($w: ID!) { pingWebhook(input: {webhookId: $w}) { delivery { id } } }`, client.Vars{"w": hook}, &ping)
-		r.mustGet(t, []string{"", "one", "two", "three"})
+		var ping struct {
+			PingWebhook struct{ Delivery struct{ ID string } }
+		}
+		testkit.MustDo(t, people[0].Client, `mutation($w: ID!) { pingWebhook(input: {webhookId: $w}) { delivery { id } } }`, hook, &ping)
+		r.mustGet(t, []string{""})
 		if r.ids[0] != ping.PingWebhook.Delivery.ID {
 			t.Errorf("the ping was delivered as %s", r.ids[0])
 		}
+		hook["u"] = r.URL + "/new"
+		testkit.MustDo(t, people[0].Client, `mutation($w: ID!, $u: String!) { updateWebhook(input: {webhookId: $w, url: $u}) { cursor } }`, hook, nil)
+		r.mustGet(t, []string{"", "one", "two", "three"})
 	})
 }
 

@@ -332,6 +332,15 @@ func TestTold(t *testing.T) {
 		w.took("MEMBER_LEFT")
 		w.run(h)
 		w.took()
+		w.code("", w.store.Check(ctx))
+		_, err = w.store.Write(ctx, chat.ID{}, func(tx *store.Tx) error {
+			_, err := tx.SettleDelivery(h, chat.WebhookDelivery{Status: chat.DeliveryDead})
+			return err
+		})
+		w.code("", err)
+		if err := w.store.Check(ctx); err == nil {
+			w.Error("a wrong count was not found")
+		}
 	})
 }
 

@@ -50,6 +50,8 @@ var invariants = []invariant{
 		ON m.conversation_id = d.conversation_id AND m.left_position IS NULL AND m.user_id IN (d.low_id, d.high_id) GROUP BY d.conversation_id HAVING count(m.user_id) <> 2`},
 	{"a direct conversation's silence is not that of the two", `SELECT d.conversation_id FROM direct_conversations d JOIN conversations c ON c.id = d.conversation_id
 		LEFT JOIN friendships f ON f.user_id = d.low_id AND f.friend_id = d.high_id WHERE (f.user_id IS NULL) <> (c.silent IS TRUE)`},
+	{"a count of pending deliveries is wrong", `SELECT w.id FROM webhooks w WHERE w.enabled AND w.deleted_at IS NULL
+		AND w.pending <> (SELECT count(*) FROM webhook_deliveries d WHERE d.webhook_id = w.id AND d.status = 'PENDING')`},
 	{"a pair are friends in spite of a block", `SELECT b.blocker_id FROM blocks b JOIN friendships f ON f.user_id = b.blocker_id AND f.friend_id = b.blocked_id`},
 }
 
