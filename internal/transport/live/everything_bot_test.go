@@ -8,7 +8,7 @@ import (
 )
 
 type (
-	everyKey     struct{}
+	everyKey      struct{}
 	everyIncoming struct{}
 )
 
