@@ -271,6 +271,40 @@ func TestWebhookOfANodeThatStops(t *testing.T) {
 	})
 }
 
+// What is too much for one job goes on with the next at once.
+func TestManyDeliveries(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		a := testkit.MustRunApp(t, url, loopback...)
+		people := mustMeet(t, a.URL(), 2)
+		r := mustReceiveHooks(t)
+		group := mustCreateGroup(t, people[0], people[1])
+		gate := make(chan struct{})
+		r.answers = func(int) int { <-gate; return http.StatusOK }
+		hook := mustID(t, r.mustHook(t, people[0].Client, group))
+		s := testkit.MustOpenStore(t, url)
+		var want []string
+		for n := range 450 { // a job delivers a hundred
+			want = append(want, fmt.Sprint(n))
+			mustSend(t, people[0].Client, group, want[n])
+		}
+		eventually(t, func() error {
+			if h, err := s.Webhook(t.Context(), hook); err != nil || h.Pending != len(want) {
+				return fmt.Errorf("%d are pending: %w", h.Pending, err)
+			}
+			return nil
+		})
+		began := time.Now()
+		close(gate)
+		r.mustGet(t, want)
+		if took := time.Since(began); took > 12*time.Second { // four times the five seconds after which what has a time is looked for
+			t.Errorf("took %v", took)
+		} else {
+			t.Logf("took %v", took)
+		}
+	})
+}
+
 // An endpoint that takes long holds up no other.
 func TestSlowWebhook(t *testing.T) {
 	t.Parallel()

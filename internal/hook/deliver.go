@@ -119,7 +119,11 @@ func (s *Service) Flush(ctx context.Context, id chat.ID, complete func(*store.Tx
 		} else if err != nil {
 			return err
 		}
-		return s.jobs.Insert(ctx, tx, DeliverArgs{id}, &job.Options{ScheduledAt: next.Delivery.NextAt})
+		var opts *job.Options
+		if next.Delivery.NextAt.After(s.Now()) { // what has a time waits for River to look, every five seconds, also when it is past
+			opts = &job.Options{ScheduledAt: next.Delivery.NextAt}
+		}
+		return s.jobs.Insert(ctx, tx, DeliverArgs{id}, opts)
 	})
 	return err
 }
