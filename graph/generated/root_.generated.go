@@ -7197,15 +7197,16 @@ type RevokeSessionPayload {
 	{Name: "../../schema/webhook.graphqls", Input: `"""
 An address that is told of events as they happen: a POST of JSON for each, signed after the Standard Webhooks convention, in
 the order of the log and at least once. Seen by those who run what it is about: the owner and the admins of a group, each of the
-two in a direct conversation, and the administrators of the installation. It belongs to them together, and stays when who
-made it goes. No event tells of it.
+two in a direct conversation, and the administrators of the installation. They look after it together, but one of them owns it:
+when that member leaves or is removed it is disabled, until another enables it and owns it from then on; while they are
+suspended it is told nothing of the conversation. No event tells of it.
 """
 type Webhook {
   "Begins with ` + "`" + `whk_` + "`" + `."
   id: ID!
   "Whose events it is told of; null: of the whole installation."
   conversation: Conversation
-  "Who made it."
+  "Who made it, or enabled it or changed its address last."
   owner: User!
   "Where the requests go."
   url: String!

@@ -45,6 +45,9 @@ func (a *App) listen(friends *friend.Service, conversations *conversation.Servic
 	for _, gone := range []string{"MEMBER_LEFT", "MEMBER_REMOVED", "CONVERSATION_DELETED"} {
 		l.On(gone, bots.OnGone) // → CONVERSATION_UPDATED, if a bot's incoming webhooks go with it
 	}
+	for _, gone := range []string{"MEMBER_LEFT", "MEMBER_REMOVED"} {
+		l.On(gone, a.hooks.OnGone) // their webhooks are disabled
+	}
 	l.On("NOTIFICATION_ADDED", pushes.OnNotification) // → push_notice, for each browser
 	return l.Err()
 }

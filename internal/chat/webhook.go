@@ -6,7 +6,7 @@ import "time"
 type Webhook struct {
 	ID           ID
 	Conversation ID // whose events; zero: all of the installation
-	Owner        ID // who made it
+	Owner        ID // who made it, or enabled it or changed its address last
 	URL          string
 	Types        []EventType // nil: all
 	Secret       string      // sealed

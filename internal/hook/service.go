@@ -58,7 +58,7 @@ type Service struct {
 	jitter func() float64
 }
 
-// New makes the service. It registers nothing: see FanOut, OnConversationDeleted, Deliver and Purge.
+// New makes the service. It registers nothing: see FanOut, OnConversationDeleted, OnGone, Deliver and Purge.
 func New(s *store.Store, jobs *job.Client, g Guard, c Config) *Service {
 	if c.MaxPerConversation == 0 {
 		c.MaxPerConversation = 10
@@ -128,7 +128,7 @@ func (s *Service) Create(ctx context.Context, viewer, conversation chat.ID, url 
 	return w, secret, pos, err
 }
 
-// Update changes a webhook. One that is enabled again is tried at once. Errors: BAD_USER_INPUT; NOT_FOUND for who does not
+// Update changes a webhook. One that is enabled again, or gets another address, is tried at once, and is viewer's from then on. Errors: BAD_USER_INPUT; NOT_FOUND for who does not
 // run what it is about.
 func (s *Service) Update(ctx context.Context, viewer, id chat.ID, c Change) (w chat.Webhook, _ chat.Position, err error) {
 	pos, err := s.change(ctx, viewer, id, func(tx *store.Tx, old chat.Webhook) error {
@@ -150,7 +150,7 @@ func (s *Service) Update(ctx context.Context, viewer, id chat.ID, c Change) (w c
 			w.Reason = ""
 		}
 		if again {
-			w.FailingSince = time.Time{}
+			w.Owner, w.FailingSince = viewer, time.Time{}
 		}
 		if err := tx.UpdateWebhook(w); err != nil || !again {
 			return err
@@ -313,6 +313,12 @@ func (s *Service) Deliveries(ctx context.Context, webhooks []chat.ID, status cha
 // OnConversationDeleted ends a conversation's webhooks.
 func (s *Service) OnConversationDeleted(_ context.Context, tx *store.Tx, e *chat.Event) error {
 	return tx.DeleteWebhooksOf(e.ConversationID())
+}
+
+// OnGone is a store.Listener for MEMBER_LEFT and MEMBER_REMOVED: what somebody had sent to an address of theirs ends with their
+// membership.
+func (s *Service) OnGone(_ context.Context, tx *store.Tx, e *chat.Event) error {
+	return tx.DisableWebhooksOf(e.ConversationID(), e.Subject, "its owner is not in the conversation any more")
 }
 
 // change runs fn with a webhook that is locked. Errors: NOT_FOUND when viewer does not run what it is about, and those of fn.

@@ -28,7 +28,7 @@ func changes() map[string]change {
 	request := chat.FriendRequest{ID: chat.NewID(chat.KindFriendRequest), From: a, To: b, Status: chat.RequestPending, CreatedAt: time.Unix(1700000000, 0)}
 	group := chat.Conversation{ID: chat.NewID(chat.KindConversation), Kind: chat.Group, CreatedAt: request.CreatedAt, UpdatedAt: request.CreatedAt}
 	user := chat.User{ID: chat.NewID(chat.KindUser), Username: "newcomer", CreatedAt: request.CreatedAt}
-	hook := chat.Webhook{ID: nth(chat.KindWebhook, 7)}
+	hook := chat.Webhook{ID: nth(chat.KindWebhook, 7), Owner: me}
 	delivery := chat.WebhookDelivery{ID: chat.NewID(chat.KindWebhookDelivery), Webhook: hook.ID, Position: 100_000, Type: chat.MessageAdded, QueuedAt: request.CreatedAt, NextAt: request.CreatedAt}
 	known := map[string]change{
 		"Emit": {make: func(tx *store.Tx) error {
@@ -137,11 +137,12 @@ func changes() map[string]change {
 		"InsertWebhook": {make: func(tx *store.Tx) error {
 			return tx.InsertWebhook(chat.Webhook{ID: chat.NewID(chat.KindWebhook), Conversation: room, Owner: me, CreatedAt: tx.Now})
 		}},
-		"LockWebhook":      {make: func(tx *store.Tx) error { _, err := tx.LockWebhook(hook.ID); return err }},
-		"UpdateWebhook":    {make: func(tx *store.Tx) error { return tx.UpdateWebhook(hook) }},
-		"DeleteWebhook":    {make: func(tx *store.Tx) error { return tx.DeleteWebhook(hook.ID) }},
-		"DeleteWebhooksOf": {make: func(tx *store.Tx) error { return tx.DeleteWebhooksOf(room) }},
-		"DisableWebhook":   {make: func(tx *store.Tx) error { return tx.DisableWebhook(hook.ID, "") }},
+		"LockWebhook":       {make: func(tx *store.Tx) error { _, err := tx.LockWebhook(hook.ID); return err }},
+		"UpdateWebhook":     {make: func(tx *store.Tx) error { return tx.UpdateWebhook(hook) }},
+		"DeleteWebhook":     {make: func(tx *store.Tx) error { return tx.DeleteWebhook(hook.ID) }},
+		"DeleteWebhooksOf":  {make: func(tx *store.Tx) error { return tx.DeleteWebhooksOf(room) }},
+		"DisableWebhooksOf": {make: func(tx *store.Tx) error { return tx.DisableWebhooksOf(room, me, "gone") }},
+		"DisableWebhook":    {make: func(tx *store.Tx) error { return tx.DisableWebhook(hook.ID, "") }},
 		"ListeningWebhooks": {"the webhooks that listen", func(tx *store.Tx) error {
 			_, err := tx.ListeningWebhooks(several(chat.KindConversation, 1, 40))
 			return err

@@ -83,11 +83,11 @@ func (tx *Tx) LockWebhook(webhook chat.ID) (chat.Webhook, error) {
 	return one(tx.db, scanWebhook, "SELECT "+webhookColumns+" FROM webhooks w WHERE w.id = ? AND w.deleted_at IS NULL"+tx.lock, id(webhook))
 }
 
-// UpdateWebhook stores address, types, secrets, and whether and why it is disabled. The pending deliveries are counted anew.
+// UpdateWebhook stores owner, address, types, secrets, and whether and why it is disabled. The pending deliveries are counted anew.
 func (tx *Tx) UpdateWebhook(w chat.Webhook) error {
-	_, err := tx.exec(`UPDATE webhooks SET url = ?, types = ?, secret = ?, old_secret = ?, old_until = ?, enabled = ?, reason = ?, failing_since = ?,
+	_, err := tx.exec(`UPDATE webhooks SET owner_id = ?, url = ?, types = ?, secret = ?, old_secret = ?, old_until = ?, enabled = ?, reason = ?, failing_since = ?,
 		pending = (SELECT count(*) FROM webhook_deliveries d WHERE d.webhook_id = webhooks.id AND d.status = 'PENDING') WHERE id = ?`,
-		w.URL, typeList(w.Types).text(), w.Secret, w.OldSecret, tx.at(w.OldUntil), w.Enabled, w.Reason, tx.at(w.FailingSince), id(w.ID))
+		id(w.Owner), w.URL, typeList(w.Types).text(), w.Secret, w.OldSecret, tx.at(w.OldUntil), w.Enabled, w.Reason, tx.at(w.FailingSince), id(w.ID))
 	return err
 }
 
@@ -103,12 +103,20 @@ func (tx *Tx) DeleteWebhooksOf(conversation chat.ID) error {
 	return err
 }
 
-// ListeningWebhooks locks and reads, in the order of their ids, those webhooks that may be told of events of conversations, and
-// those of the whole installation.
+// DisableWebhooksOf disables those of a conversation that are a user's, and says why.
+func (tx *Tx) DisableWebhooksOf(conversation, owner chat.ID, reason string) error {
+	_, err := tx.exec("UPDATE webhooks SET enabled = ?, reason = ? WHERE conversation_id = ? AND owner_id = ? AND enabled AND deleted_at IS NULL",
+		false, reason, id(conversation), id(owner))
+	return err
+}
+
+// ListeningWebhooks locks and reads, in the order of their ids, those webhooks that may be told of events of conversations, but
+// for those whose owner is suspended, and those of the whole installation.
 func (tx *Tx) ListeningWebhooks(conversations []chat.ID) ([]chat.Webhook, error) {
 	return list(tx.db, scanWebhook, "SELECT "+webhookColumns+` FROM webhooks w WHERE w.enabled AND w.deleted_at IS NULL AND w.id IN (
 		SELECT id FROM webhooks WHERE deleted_at IS NULL AND conversation_id IS NULL
-		UNION ALL SELECT id FROM webhooks WHERE deleted_at IS NULL AND conversation_id`+tx.ids+") ORDER BY w.id"+tx.lock, tx.set(conversations))
+		UNION ALL SELECT id FROM webhooks WHERE deleted_at IS NULL AND conversation_id`+tx.ids+`
+			AND (SELECT o.suspended_at IS NULL FROM users o WHERE o.id = webhooks.owner_id)) ORDER BY w.id`+tx.lock, tx.set(conversations))
 }
 
 const deliveryColumns = "d.id, d.webhook_id, d.position, d.type, d.status, d.attempts, d.queued_at, d.attempted_at, d.next_at, d.http_status, d.reason"
