@@ -159,8 +159,11 @@ func (w *Worker) follow(ctx context.Context) {
 	}
 }
 
+// followOnce follows the log for a stretch: after a failure for half as much as before, so that what cannot be done for many
+// events in the time that a transaction has is done for fewer, and nobody waits for ever.
 func (w *Worker) followOnce(ctx context.Context) (behind int64, err error) {
-	return w.store.Follow(ctx, w.followed, followMax, func(tx *store.Tx, events []*chat.Event) error {
+	stride := w.stride.Load()
+	behind, err = w.store.Follow(ctx, w.followed, int(stride), func(tx *store.Tx, events []*chat.Event) error {
 		for _, f := range w.followers {
 			of := slices.DeleteFunc(slices.Clone(events), func(e *chat.Event) bool { return !slices.Contains(f.of, e.Type) })
 			if len(of) == 0 {
@@ -172,6 +175,12 @@ func (w *Worker) followOnce(ctx context.Context) (behind int64, err error) {
 		}
 		return nil
 	})
+	if err != nil {
+		w.stride.Store(max(1, stride/2))
+	} else {
+		w.stride.Store(min(followMax, 2*stride))
+	}
+	return behind, err
 }
 
 // catchUp follows the log to its end, before that is trimmed.

@@ -356,3 +356,45 @@ func TestMisjudged(t *testing.T) {
 		}
 	}
 }
+
+// What cannot be done for many events at once is done for fewer.
+func TestFollowTakesLessAfterAFailure(t *testing.T) {
+	t.Parallel()
+	testkit.Stores(t, func(t *testing.T, s *store.Store) {
+		w, _ := mustMake(t, s, &output{})
+		worker.Handle(w, 0, func(context.Context, *job.Job[task]) error { return nil })
+		var mu sync.Mutex
+		seen := 0
+		l := w.Listen()
+		l.After("CONVERSATION_UPDATED", func(_ context.Context, _ *store.Tx, events []*chat.Event) error {
+			if len(events) > 300 {
+				return errors.New("too many for one transaction")
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			seen += len(events)
+			return nil
+		})
+		const n = 1000
+		if _, err := s.Write(t.Context(), chat.ID{}, func(tx *store.Tx) error {
+			for range n {
+				tx.Emit(chat.Event{Type: chat.ConversationUpdated}, chat.ConversationTopic(chat.NewID(chat.KindConversation)))
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, w)
+		eventually(t, func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			if seen < n {
+				return fmt.Errorf("%d of %d events were followed", seen, n)
+			}
+			return nil
+		})
+		if seen != n {
+			t.Errorf("%d of %d events were followed", seen, n)
+		}
+	})
+}

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,6 +52,7 @@ type Worker struct {
 	followers []follower
 	followed  []chat.EventType // by any of them, each once
 	grown     chan struct{}    // never closed
+	stride    atomic.Int64     // events in the next transaction of followers
 
 	mu      sync.Mutex // guards what follows
 	runner  job.Runner // nil while it does not run
@@ -66,9 +68,11 @@ func New(s *store.Store, jobs *job.Client, c Config) *Worker {
 	if c.RescueAfter == 0 {
 		c.RescueAfter = 30 * time.Second
 	}
-	return &Worker{Config: c, store: s, jobs: jobs, running: map[int64]bool{}, handlers: river.NewWorkers(), grown: make(chan struct{}, 1), failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+	w := &Worker{Config: c, store: s, jobs: jobs, running: map[int64]bool{}, handlers: river.NewWorkers(), grown: make(chan struct{}, 1), failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "parley_job_failures_total", Help: "Attempts of jobs that failed on this node.",
 	}, []string{"kind"})}
+	w.stride.Store(followMax)
+	return w
 }
 
 // Handle says what jobs with these arguments do, and how long an attempt may take (0: Config.Timeout). An error is logged,
