@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/client"
 	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/store"
@@ -84,7 +85,7 @@ func TestPush(t *testing.T) {
 			text.ConversationID != room || text.MessageID != m.ID || text.URL != "/conversations/"+room || text.Count != 1 {
 			t.Errorf("%s %v", got["bob"][0], err)
 		}
-		if left, err := s.PushesOf(t.Context(), mustID(t, cat.ID), time.Now()); err != nil || len(left) != 0 {
+		if left, err := s.PushesOf(t.Context(), []chat.ID{mustID(t, cat.ID)}, time.Now()); err != nil || len(left) != 0 {
 			t.Error("a subscription that is gone is kept:", left, err)
 		}
 
@@ -264,7 +265,7 @@ func TestPushSubscriptions(t *testing.T) {
 		bob, eve := testkit.MustSignUp(t, a.URL(), "Bob"), testkit.MustSignUp(t, a.URL(), "Eve")
 		have := func(who *client.Account, want ...string) {
 			t.Helper()
-			found, err := s.PushesOf(t.Context(), mustID(t, who.ID), time.Now())
+			found, err := s.PushesOf(t.Context(), []chat.ID{mustID(t, who.ID)}, time.Now())
 			var got []string
 			for _, f := range found {
 				got = append(got, strings.TrimPrefix(f.Endpoint, p.URL+"/"))

@@ -207,3 +207,21 @@ func mustHear(t *testing.T, listeners []*client.Subscription, sender string) {
 		}
 	}
 }
+
+// Who is to be pushed what they were told is looked up at once, however many are told.
+func TestStatementsOfNotices(t *testing.T) {
+	t.Parallel()
+	testkit.URLs(t, func(t *testing.T, url string) {
+		a, s := mustCount(t, url)
+		people := mustMeet(t, a.URL(), 8)
+		n := 0
+		for _, q := range s.of(func() { mustCreateGroup(t, people[0], people[1:]...) }) {
+			if strings.Contains(q, "FROM push_subscriptions p JOIN") {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d statements for 7 people", n)
+		}
+	})
+}

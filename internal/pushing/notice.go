@@ -18,23 +18,34 @@ type noticeArgs struct {
 func (noticeArgs) Kind() string            { return "push_notice" }
 func (noticeArgs) InsertOpts() job.Options { return job.Options{Queue: job.Notify} }
 
-// OnNotification is a store.Listener for NOTIFICATION_ADDED: it has the user's browsers told.
+// OnNotification is a store.Listener for NOTIFICATION_ADDED: it has the users' browsers told. Of those that are added together it
+// looks all users up at once.
 func (s *Service) OnNotification(ctx context.Context, tx *store.Tx, e *chat.Event) error {
-	n := e.Rows.Notification
-	if n == nil || !n.ReadAt.IsZero() {
+	told := map[chat.ID][]chat.ID{} // by user
+	var users []chat.ID
+	for _, e := range tx.Run(e) {
+		if n := e.Rows.Notification; n != nil && n.ReadAt.IsZero() {
+			if told[n.User] == nil {
+				users = append(users, n.User)
+			}
+			told[n.User] = append(told[n.User], n.ID)
+		}
+	}
+	if users == nil {
 		return nil
 	}
-	found, err := tx.PushesOf(ctx, n.User, tx.Now)
+	found, err := tx.PushesOf(ctx, users, tx.Now)
 	if err != nil {
 		return err
 	}
-	jobs := make([]job.Insertion, len(found))
-	for i, p := range found {
-		jobs[i].Args = noticeArgs{p.ID, p.User, n.ID}
-		if s.Online(n.User) {
-			opts := noticeArgs{}.InsertOpts()
-			opts.ScheduledAt = s.Now().Add(lost)
-			jobs[i].InsertOpts = &opts
+	var jobs []job.Insertion
+	for _, p := range found {
+		var later *job.Options
+		if s.Online(p.User) {
+			later = &job.Options{ScheduledAt: s.Now().Add(lost)}
+		}
+		for _, n := range told[p.User] {
+			jobs = append(jobs, job.Insertion{Args: noticeArgs{p.ID, p.User, n}, InsertOpts: later})
 		}
 	}
 	return s.jobs.InsertMany(ctx, tx, jobs)

@@ -176,7 +176,7 @@ func readings() map[string]reading {
 		"Push": read(func(ctx ctx, s st) (store.PushSubscription, error) {
 			return s.Push(ctx, nth(chat.KindPushSubscription, 5), now)
 		}),
-		"PushesOf": read(func(ctx ctx, s st) ([]store.PushSubscription, error) { return s.PushesOf(ctx, me, now) }),
+		"PushesOf": read(func(ctx ctx, s st) ([]store.PushSubscription, error) { return s.PushesOf(ctx, []chat.ID{me}, now) }),
 		"PushTargets": read(func(ctx ctx, s st) ([]store.PushTarget, error) {
 			l, err := s.PushTargets(ctx, 10001, 10100, now, store.PushTarget{}, 20)
 			if err != nil || len(l) < 20 {

@@ -78,9 +78,9 @@ func (tx *Tx) LockPushes(subscriptions []chat.ID) error {
 	return err
 }
 
-// PushesOf reads a user's subscriptions.
-func (r reader) PushesOf(ctx context.Context, user chat.ID, at time.Time) ([]PushSubscription, error) {
-	l, err := list(r.db.WithContext(ctx), scanPush, "SELECT "+pushColumns+livePushes+"WHERE p.user_id = ?", r.at(Micros(at)), id(user))
+// PushesOf reads the subscriptions of users.
+func (r reader) PushesOf(ctx context.Context, users []chat.ID, at time.Time) ([]PushSubscription, error) {
+	l, err := list(r.db.WithContext(ctx), scanPush, "SELECT "+pushColumns+livePushes+"WHERE p.user_id"+r.ids, r.at(Micros(at)), r.set(users))
 	return l, translate(err)
 }
 

@@ -230,6 +230,22 @@ func (tx *Tx) Emitted(t chat.EventType) []*chat.Event {
 	return slices.DeleteFunc(slices.Clone(tx.events), func(e *chat.Event) bool { return e.Type != t })
 }
 
+// Run are the events of a type of which e is the first, and that follow each other; none if e is within a run. A listener that
+// does its work for a run does it once for all that were emitted together.
+func (tx *Tx) Run(e *chat.Event) (run []*chat.Event) {
+	at := slices.Index(tx.events, e)
+	if at > 0 && tx.events[at-1].Type == e.Type {
+		return nil
+	}
+	for _, next := range tx.events[at:] {
+		if next.Type != e.Type {
+			break
+		}
+		run = append(run, next)
+	}
+	return run
+}
+
 const (
 	writeTimeout   = 10 * time.Second
 	connectTimeout = 5 * time.Second
