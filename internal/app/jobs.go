@@ -17,6 +17,7 @@ import (
 	"github.com/parley-chat/parley/internal/mailing"
 	"github.com/parley-chat/parley/internal/notification"
 	"github.com/parley-chat/parley/internal/pushing"
+	"github.com/parley-chat/parley/internal/report"
 	"github.com/parley-chat/parley/internal/worker"
 )
 
@@ -55,6 +56,12 @@ func (a *App) openWorker(c config.Config, mailings *mailing.Service, pushes *pus
 	worker.Handle(a.worker, 0, a.digests.Look)
 	worker.Handle(a.worker, 0, a.digests.Send)
 	a.worker.Every(digest.LookEvery, digest.LookArgs)
+	reports := a.openReports(mailings, backups, c.BackupEvery)
+	worker.Handle(a.worker, 0, reports.Make)
+	worker.Handle(a.worker, 0, reports.Send)
+	if c.MailReport() {
+		a.worker.Every(report.Every, report.Args)
+	}
 	return slices.Concat(a.worker.Metrics(), maintenance, pushes.Metrics())
 }
 

@@ -38,7 +38,7 @@ var rooms = []room{
 		[]string{
 			"internal/user/...", "internal/friend/...", "internal/conversation/...", "internal/message/...",
 			"internal/presence/...", "internal/feed/...", "internal/bot/...", "internal/mailing/...", "internal/notification/...", "internal/pushing/...",
-			"internal/file/...", "internal/export/...", "internal/hook/...", "internal/digest/...",
+			"internal/file/...", "internal/export/...", "internal/hook/...", "internal/digest/...", "internal/report/...",
 		},
 		[]string{"nouns", "ground"},
 	},

@@ -71,6 +71,8 @@ type Config struct {
 	BackupDir          string        `env:"PARLEY_BACKUP_DIR" flag:"backup-dir" help:"folder of the copies; empty: backups in the data folder"`
 	BackupKeep         int           `env:"PARLEY_BACKUP_KEEP" flag:"backup-keep" default:"3" min:"1" help:"copies that are kept, the newest"`
 
+	Report *bool `env:"PARLEY_REPORT" flag:"report" help:"mail administrators who have a verified address once a day how the day before was; empty: yes"`
+
 	AccessTTL       time.Duration `env:"PARLEY_ACCESS_TTL" flag:"access-ttl" default:"10m" min:"10s" help:"life of an access token"`
 	RefreshTTL      time.Duration `env:"PARLEY_REFRESH_TTL" flag:"refresh-ttl" default:"720h" min:"1m" help:"life of a session that is not refreshed"`
 	SignInsPerUser  int           `env:"PARLEY_SIGN_INS_PER_USER" flag:"sign-ins-per-user" default:"5" min:"1" help:"sign-ins a minute for each username, on all nodes together"`
@@ -137,6 +139,9 @@ func (c Config) AllowOutboundHTTP() bool {
 	}
 	return !c.Production()
 }
+
+// MailReport says whether administrators are mailed how the day before was.
+func (c Config) MailReport() bool { return c.Report == nil || *c.Report }
 
 // ServeGraphiQL says whether GraphiQL is on.
 func (c Config) ServeGraphiQL() bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/parley-chat/parley/internal/chat"
@@ -17,6 +18,7 @@ const (
 	pathExport        = "/settings/export"
 	pathFriends       = "/friends"
 	pathConversations = "/conversations"
+	pathJobs          = "/admin/jobs/"
 	pathUnsubscribe   = "/mail/unsubscribe" // takes a POST without credentials too: RFC 8058, one click
 )
 
@@ -28,6 +30,7 @@ const (
 	maxExcerpt       = 160
 	maxConversations = 10
 	maxMessages      = 3
+	maxJobs          = 10 // kinds of them
 )
 
 // Content is what a mail tells: one of the types below. Times are shown in their own location.
@@ -195,6 +198,66 @@ func (Export) Kind() string { return "export" }
 
 func (c Export) lead(m *Mailer) (link string, view any, err error) {
 	return m.link(pathExport, ""), until(c.Valid), nil
+}
+
+// Report tells an administrator how the installation did on a day.
+type Report struct {
+	Day                           time.Time // its beginning
+	Users, NewUsers, NewBots      int
+	Active                        int // users
+	NewConversations, NewMessages int
+	// Jobs are kinds of jobs with which something went wrong, the worst first. The first ten are shown.
+	Jobs           []ReportJobs
+	DeadDeliveries int         // to webhooks
+	Size           int64       // of the database, in bytes
+	Check          ReportCheck // the last one
+	Backup         time.Time   // the newest; zero: there is none
+	BackedUp       bool        // by us: otherwise nothing is said of it
+}
+
+// ReportJobs is what went wrong with the jobs of a kind.
+type ReportJobs struct {
+	Kind             string
+	GivenUp, Waiting int
+	Error            string // the last
+}
+
+// ReportCheck is how a check of the log and the counters ended; zero if none is known.
+type ReportCheck struct {
+	At     time.Time
+	Passed bool
+	Error  string
+}
+
+type reportView struct {
+	Report
+	More int // kinds of jobs that are not shown
+	Size string
+}
+
+// Kind is for Content.
+func (Report) Kind() string { return "report" }
+
+func (c Report) lead(m *Mailer) (link string, view any, err error) {
+	v := reportView{Report: c, More: max(0, len(c.Jobs)-maxJobs), Size: size(c.Size)}
+	v.Jobs = slices.Clone(c.Jobs[:min(len(c.Jobs), maxJobs)])
+	for i, j := range v.Jobs {
+		v.Jobs[i].Kind, v.Jobs[i].Error = clean(j.Kind, maxName), clean(j.Error, maxExcerpt)
+	}
+	v.Check.Error = clean(c.Check.Error, maxExcerpt)
+	return m.link(pathJobs, ""), v, nil
+}
+
+func size(n int64) string {
+	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
+	f := float64(n)
+	for f >= 1024 && len(units) > 1 {
+		f, units = f/1024, units[1:]
+	}
+	if f == float64(int64(f)) {
+		return fmt.Sprintf("%.0f %s", f, units[0])
+	}
+	return fmt.Sprintf("%.1f %s", f, units[0])
 }
 
 func (m *Mailer) link(path, token string) string {

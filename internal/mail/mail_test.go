@@ -53,6 +53,11 @@ func kinds(name, title, body, device string) map[string]mail.Content {
 		"device":       mail.NewDevice{At: at, Device: device, Address: "203.0.113.7"},
 		"friend":       mail.FriendRequest{From: eve},
 		"export":       mail.Export{Valid: 24 * time.Hour},
+		"report": mail.Report{
+			Day: at, Users: 120, NewUsers: 3, NewBots: 1, Active: 17, NewConversations: 2, NewMessages: 2345, DeadDeliveries: 4, Size: 1500 << 10,
+			Jobs:  []mail.ReportJobs{{Kind: "mail_digest", GivenUp: 2, Waiting: 1, Error: body}, {Kind: "webhook_deliver", Waiting: 5}},
+			Check: mail.ReportCheck{At: at, Error: title}, Backup: at, BackedUp: true,
+		},
 		"digest": mail.Digest{Conversations: []mail.DigestConversation{
 			{ID: id, Title: title, Unread: 5, Messages: []mail.DigestMessage{{bob, "unread no. 1"}, {bob, "two"}, {eve, body}, {bob, "four"}}},
 			{ID: id, With: eve, Unread: 1, Messages: []mail.DigestMessage{{eve, body}}},
@@ -163,7 +168,10 @@ func TestEveryKind(t *testing.T) {
 		"reset":        {"Choose a new password", home + "/reset?token=tok-_EN%2B1", []string{"30 minutes", "signs you out"}},
 		"device":       {"New sign-in to your account", home + "/settings/sessions", []string{"21 November 2026, 09:02 CET", "Firefox on Linux", "203.0.113.7"}},
 		"friend":       {"Eve wants to be your friend", home + "/friends", []string{"Eve (@eve) asks"}},
-		"export":       {"Your data is ready", home + "/settings/export", []string{"1 day"}},
+		"report": {"Parley on 21 November 2026", home + "/admin/jobs/", []string{
+			"17 users of 120", "New: 2345 messages, 2 conversations, 3 users, 1 bot", "Jobs of mail_digest: 2 given up, 1 to be tried again; Who brings the bread?",
+			"Calls of webhooks that were given up: 4", "1.5 MiB", "21 November 2026, 09:02 CET, FAILED; Picnic", "Newest backup: 21 November 2026, 09:02 CET"}},
+		"export": {"Your data is ready", home + "/settings/export", []string{"1 day"}},
 		"digest": {"6 unread messages in 2 conversations", home + "/conversations", []string{
 			"Picnic", "5 unread", "2 earlier", "Who brings the bread?", "four", home + "/conversations/" + id, home + "/mail/unsubscribe?token=tok-_EN%2B1"}},
 	} {
@@ -211,6 +219,20 @@ func TestMessageIDFollowsFromTheKey(t *testing.T) {
 	one := id("a", mail.Export{})
 	if one != id("a", mail.Export{}) || one == id("b", mail.Export{}) || !strings.HasSuffix(one, "@example.org>") {
 		t.Error(one)
+	}
+}
+
+func TestReportOfNothing(t *testing.T) {
+	t.Parallel()
+	for want, r := range map[string]mail.Report{
+		"Active: 0 users of 0\nNew: 0 messages, 0 conversations, 0 users, 0 bots\n\nNo job was given up, and none waits for another attempt.\n" +
+			"Calls of webhooks that were given up: 0\n\nDatabase: 0 bytes\nLast check of the database: none is known\n\n": {},
+		"Database: 1023 bytes\nLast check of the database: 21 November 2026, 09:02 CET, passed\nNewest backup: NONE\n\n": {
+			Size: 1023, Check: mail.ReportCheck{At: at, Passed: true}, BackedUp: true},
+	} {
+		if got := sendOne(t, nil, message(r)); !strings.Contains(got.text, want) {
+			t.Errorf("no %q in\n%s", want, got.text)
+		}
 	}
 }
 
@@ -294,6 +316,14 @@ func TestMailsAreBounded(t *testing.T) {
 	got := sendOne(t, nil, message(d))
 	if len(got.raw) > 64<<10 || !strings.Contains(got.text, "And 990 more conversations.") || got.subject != "100000 unread messages in 1000 conversations" {
 		t.Errorf("%d bytes, %s", len(got.raw), got.subject)
+	}
+	var r mail.Report
+	for range 100 {
+		r.Jobs = append(r.Jobs, mail.ReportJobs{Kind: long, Error: long})
+	}
+	r.Check.At, r.Check.Error = at, long
+	if got = sendOne(t, nil, message(r)); len(got.raw) > 32<<10 || !strings.Contains(got.text, "And jobs of 90 more kinds.") {
+		t.Errorf("%d bytes, %s", len(got.raw), got.text)
 	}
 	got = sendOne(t, nil, message(mail.FriendRequest{From: chat.User{DisplayName: strings.Repeat("ä", 5000)}}))
 	if want := strings.Repeat("ä", 63) + "… wants to be your friend"; got.subject != want {

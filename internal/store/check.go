@@ -62,9 +62,12 @@ func (v *Violation) Error() string { return v.What + ": " + v.Where }
 
 // Check verifies the log's contiguity and every counter against a recount. The error is the first Violation, or why it could
 // not be done.
-func (s *Store) Check(ctx context.Context) error {
+func (s *Store) Check(ctx context.Context) error { return s.whole(ctx, check) }
+
+// whole reads whole tables, however long it takes.
+func (s *Store) whole(ctx context.Context, read func(querier) error) error {
 	if s.pool == nil {
-		return check(querier{gorm: s.db.gorm.WithContext(ctx)}) // however long it takes
+		return read(querier{gorm: s.db.gorm.WithContext(ctx)})
 	}
 	return s.write.WithContext(ctx).Transaction(func(g *gorm.DB) error {
 		for _, k := range wholeTables { // which are right here: by index alone a join would take one table times the other
@@ -72,7 +75,7 @@ func (s *Store) Check(ctx context.Context) error {
 				return err
 			}
 		}
-		return check(querier{gorm: g})
+		return read(querier{gorm: g})
 	}, &sql.TxOptions{ReadOnly: true})
 }
 

@@ -164,6 +164,8 @@ func readings() map[string]reading {
 			return s.PushWishes(ctx, chat.NotifyMention, room, other, users)
 		}),
 
+		"Made": read(func(ctx ctx, s st) (store.Made, error) { return s.Made(ctx, now, now.Add(time.Hour)) }),
+
 		"Messages": read(func(ctx ctx, s st) ([]chat.Message, error) { return s.Messages(ctx, several(chat.KindMessage, 10, 40)) }),
 		"MessagePages": read(func(ctx ctx, s st) (map[chat.ID]chat.List[chat.Message], error) {
 			return s.MessagePages(ctx, rooms, chat.Page{Limit: 20, Backward: true})
@@ -249,7 +251,7 @@ func readings() map[string]reading {
 }
 
 // writing are the methods that take a context and do not read, or not for a user.
-var writing = []string{"Backup", "Check", "Commit", "Follow", "JobStats", "KeepJobs", "Migrate", "Migrations", "NewEpoch", "Ping", "RescueJobs", "SetLastSeen", "SetUsed", "TakeLimit", "Trim", "TrimFiles", "TrimLimits", "TrimMailTokens", "TrimSessions", "Write", "WriteFile"}
+var writing = []string{"Administrators", "Backup", "Check", "Commit", "Follow", "Health", "JobStats", "KeepJobs", "Migrate", "Migrations", "NewEpoch", "Ping", "RescueJobs", "SetLastSeen", "SetUsed", "TakeLimit", "Trim", "TrimFiles", "TrimLimits", "TrimMailTokens", "TrimSessions", "Write", "WriteFile"}
 
 func TestReadingsAreAllThere(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -119,6 +120,7 @@ func (m *maintenance) check(ctx context.Context) error {
 
 const (
 	backupPrefix = "parley-"
+	backupTime   = "20060102T150405Z" // UTC
 	backupSuffix = ".db"
 )
 
@@ -127,7 +129,7 @@ func (m *maintenance) backup(ctx context.Context, at time.Time) error {
 	if err := os.MkdirAll(m.BackupDir, 0o700); err != nil {
 		return err
 	}
-	name := filepath.Join(m.BackupDir, backupPrefix+at.UTC().Format("20060102T150405Z")+backupSuffix)
+	name := filepath.Join(m.BackupDir, backupPrefix+at.UTC().Format(backupTime)+backupSuffix)
 	partial := name + ".partial"
 	if err := os.RemoveAll(partial); err != nil { // of an attempt that was killed
 		return err
@@ -153,17 +155,10 @@ func (m *maintenance) backup(ctx context.Context, at time.Time) error {
 
 // prune deletes all copies but the newest.
 func (m *maintenance) prune() error {
-	entries, err := os.ReadDir(m.BackupDir)
+	copies, err := backups(m.BackupDir)
 	if err != nil {
 		return err
 	}
-	var copies []string
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), backupPrefix) && strings.HasSuffix(e.Name(), backupSuffix) {
-			copies = append(copies, e.Name())
-		}
-	}
-	slices.Sort(copies)
 	for len(copies) > m.BackupKeep {
 		if err := os.Remove(filepath.Join(m.BackupDir, copies[0])); err != nil {
 			return err
@@ -171,4 +166,27 @@ func (m *maintenance) prune() error {
 		copies = copies[1:]
 	}
 	return nil
+}
+
+// backups are the names of the copies in a folder, the oldest first.
+func backups(dir string) (copies []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), backupPrefix) && strings.HasSuffix(e.Name(), backupSuffix) {
+			copies = append(copies, e.Name())
+		}
+	}
+	slices.Sort(copies)
+	return copies, err
+}
+
+// NewestBackup is when the newest copy in a folder was asked for; zero if there is none.
+func NewestBackup(dir string) (time.Time, error) {
+	copies, err := backups(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(copies) == 0 {
+		return time.Time{}, nil
+	} else if err != nil {
+		return time.Time{}, err
+	}
+	return time.Parse(backupPrefix+backupTime+backupSuffix, copies[len(copies)-1])
 }

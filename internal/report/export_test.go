@@ -1,0 +1,6 @@
+package report
+
+type (
+	MakeArgs = makeArgs
+	SendArgs = sendArgs
+)
