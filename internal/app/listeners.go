@@ -2,12 +2,10 @@ package app
 
 import (
 	"github.com/parley-chat/parley/internal/bot"
-	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/conversation"
 	"github.com/parley-chat/parley/internal/export"
 	"github.com/parley-chat/parley/internal/file"
 	"github.com/parley-chat/parley/internal/friend"
-	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/mailing"
 	"github.com/parley-chat/parley/internal/notification"
 	"github.com/parley-chat/parley/internal/pushing"
@@ -24,7 +22,7 @@ func (a *App) listen(friends *friend.Service, conversations *conversation.Servic
 	l.On("SESSION_STARTED", mailings.OnSessionStarted)        // → a mail, from the second device on
 	l.Later("FRIEND_REQUEST_SENT", mailings.OnFriendRequestSent)
 	l.On("SESSION_ENDED", pushes.OnSessionEnded)                // its browser is not pushed to any more
-	l.Span("MESSAGE_ADDED", pushes.Messages)                    // → push_spread: → push_deliver, for each browser
+	l.Span("MESSAGE_ADDED", pushes.Messages)                    // → push_spread, if there are browsers: → push_deliver, for each
 	l.Later("PROFILE_CHANGED", files.OnChanged)                 // → the thumbnails of a new avatar
 	l.Later("CONVERSATION_UPDATED", files.OnChanged)            // → of a group's
 	l.Later("EXPORT_UPDATED", exports.OnUpdated)                // → it is made, and then a mail
@@ -36,11 +34,9 @@ func (a *App) listen(friends *friend.Service, conversations *conversation.Servic
 	}
 	l.On("MEMBER_ADDED", notifications.OnMemberAdded)
 	l.On("CONVERSATION_CREATED", notifications.OnConversationCreated)
-	l.Span("MESSAGE_ADDED", func(from, through chat.Position) job.Args {
-		return notification.MentionArgs{From: from, Through: through}
-	})
-	l.Span("RECEIPT_UPDATED", func(from, through chat.Position) job.Args { return notification.SeenArgs{From: from, Through: through} })
-	l.On("ACCOUNT_UPDATED", a.digests.OnChange) // when the digest is due
+	l.Span("MESSAGE_ADDED", notifications.Messages)   // → mentions, if there may be any: → NOTIFICATION_ADDED
+	l.Span("RECEIPT_UPDATED", notifications.Receipts) // → mentions_seen, if any are: → NOTIFICATION_READ
+	l.On("ACCOUNT_UPDATED", a.digests.OnChange)       // when the digest is due
 	l.On("NOTIFICATION_PREFERENCES_CHANGED", a.digests.OnChange)
 	for _, gone := range []string{"MEMBER_LEFT", "MEMBER_REMOVED", "CONVERSATION_DELETED"} {
 		l.On(gone, bots.OnGone) // → CONVERSATION_UPDATED, if a bot's incoming webhooks go with it

@@ -34,6 +34,22 @@ func (SeenArgs) Kind() string { return "mentions_seen" }
 // InsertOpts says where it runs.
 func (SeenArgs) InsertOpts() job.Options { return job.Options{Queue: job.Notify} }
 
+// Messages is the job of a stretch of the log in which there are messages, if it may have something to do.
+func (s *Service) Messages(tx *store.Tx, from, through chat.Position) (job.Args, error) {
+	if some, err := tx.HasMentions(from, through); err != nil || !some {
+		return nil, err
+	}
+	return MentionArgs{from, through}, nil
+}
+
+// Receipts is the job of a stretch of the log in which there are receipts, if it has something to do.
+func (s *Service) Receipts(tx *store.Tx, from, through chat.Position) (job.Args, error) {
+	if some, err := tx.HasSeenMentions(from, through); err != nil || !some {
+		return nil, err
+	}
+	return SeenArgs{from, through}, nil
+}
+
 // FindMentions tells members who are named in messages, unless they were not there yet, are not any more, or want no such
 // thing. Bodies are read by one statement, and members by another.
 func (s *Service) FindMentions(ctx context.Context, j *job.Job[MentionArgs]) error {

@@ -42,9 +42,12 @@ type spreadArgs struct {
 func (spreadArgs) Kind() string            { return "push_spread" }
 func (spreadArgs) InsertOpts() job.Options { return job.Options{Queue: job.Notify} }
 
-// Messages is the job of a stretch of the log.
-func (s *Service) Messages(from, through chat.Position) job.Args {
-	return spreadArgs{From: from, Through: through}
+// Messages is the job of a stretch of the log, if anybody has a subscription.
+func (s *Service) Messages(tx *store.Tx, from, through chat.Position) (job.Args, error) {
+	if some, err := tx.HasPushes(); err != nil || !some {
+		return nil, err
+	}
+	return spreadArgs{From: from, Through: through}, nil
 }
 
 type deliverArgs struct {

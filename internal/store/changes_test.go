@@ -202,6 +202,9 @@ func changes() map[string]change {
 		"DeletePushesOf":     {make: func(tx *store.Tx) error { return tx.DeletePushesOf(session) }},
 		"DeletePush":         {make: func(tx *store.Tx) error { return tx.DeletePush(subscription) }},
 		"SetPushFailures":    {make: func(tx *store.Tx) error { return tx.SetPushFailures(subscription, 1) }},
+		"HasPushes":          {make: func(tx *store.Tx) error { _, err := tx.HasPushes(); return err }},
+		"HasMentions":        {make: func(tx *store.Tx) error { _, err := tx.HasMentions(10001, 10100); return err }},
+		"HasSeenMentions":    {make: func(tx *store.Tx) error { _, err := tx.HasSeenMentions(10001, 10100); return err }},
 		"LockPushes": {"as many as a job makes", func(tx *store.Tx) error {
 			return tx.LockPushes([]chat.ID{subscription, nth(chat.KindPushSubscription, 8)})
 		}},

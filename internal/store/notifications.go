@@ -91,6 +91,23 @@ func (r reader) MentionsSeen(ctx context.Context, members []Membership) ([]chat.
 	return l, translate(err)
 }
 
+// seenMention is whether in a stretch of the log somebody has read what an entry of theirs is about, which is not read; who
+// writes has read. (A join PostgreSQL might begin with the entries of everybody.)
+const seenMention = `EXISTS (SELECT 1 FROM events e WHERE e.position BETWEEN ? AND ? AND e.type IN ('MESSAGE_ADDED', 'RECEIPT_UPDATED')
+	AND e.seq >= (SELECT min(n.seq) FROM notifications n WHERE n.user_id = e.actor_id AND n.conversation_id = e.topic_id AND n.read_at IS NULL AND n.kind = 'MENTION'))`
+
+// HasSeenMentions says whether in a stretch of the log somebody has read what they have an entry of.
+func (tx *Tx) HasSeenMentions(from, through chat.Position) (bool, error) {
+	return one(tx.db, value[bool], "SELECT "+seenMention, int64(from), int64(through))
+}
+
+// HasMentions is HasSeenMentions, and whether a message of the stretch may mention anybody.
+func (tx *Tx) HasMentions(from, through chat.Position) (bool, error) {
+	return one(tx.db, value[bool], `SELECT EXISTS (SELECT 1 FROM events e CROSS JOIN messages x
+		WHERE e.position BETWEEN ? AND ? AND e.type = 'MESSAGE_ADDED' AND x.id = e.subject_id AND x.body LIKE '%@%') OR `+seenMention,
+		int64(from), int64(through), int64(from), int64(through))
+}
+
 func hexOf(id chat.ID) string { return hex.EncodeToString(id.UUID[:]) }
 
 func marshal(v any) string {

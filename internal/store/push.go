@@ -69,6 +69,11 @@ func (tx *Tx) SetPushFailures(subscription chat.ID, n int) error {
 	return err
 }
 
+// HasPushes says whether anybody has a subscription.
+func (tx *Tx) HasPushes() (bool, error) {
+	return one(tx.db, value[bool], "SELECT EXISTS (SELECT 1 FROM push_subscriptions WHERE endpoint_hash > '')") // all, by an index
+}
+
 // LockPushes locks subscriptions, in the order of their ids.
 func (tx *Tx) LockPushes(subscriptions []chat.ID) error {
 	_, err := list(tx.db, func(r rows) (p chat.ID, err error) {

@@ -59,10 +59,15 @@ func (l *Listeners) Later(pattern string, derive func(*chat.Event) job.Args) {
 
 // Span has a job made of a stretch of the log in which something that matches happened: positions from to through, both
 // inclusive. The job reads the events itself. Stretches follow upon each other, and a busy log costs a few jobs a second,
-// however much happens.
-func (l *Listeners) Span(pattern string, derive func(from, through chat.Position) job.Args) {
+// however much happens. derive returns nil when there is nothing to do, as is usual: it runs in the transaction that makes
+// the job, so it asks by one statement.
+func (l *Listeners) Span(pattern string, derive func(tx *store.Tx, from, through chat.Position) (job.Args, error)) {
 	l.follow(follower{l.match(pattern), func(ctx context.Context, tx *store.Tx, events []*chat.Event) error {
-		return l.worker.insert(ctx, tx, derive(events[0].Position, events[len(events)-1].Position))
+		args, err := derive(tx, events[0].Position, events[len(events)-1].Position)
+		if err != nil {
+			return err
+		}
+		return l.worker.insert(ctx, tx, args)
 	}})
 }
 
@@ -122,7 +127,7 @@ func (w *Worker) Applied(events []*chat.Event) {
 
 const (
 	followMax    = 1000                   // events in one transaction
-	followPause  = 100 * time.Millisecond // between transactions: what comes meanwhile is one more
+	followPause  = 250 * time.Millisecond // after a transaction: what comes meanwhile is one more
 	followAgain  = time.Second            // after an error, or when another node is at it
 	followAnyway = time.Minute            // for what nobody told of
 )
@@ -135,9 +140,6 @@ func (w *Worker) follow(ctx context.Context) {
 		case <-timer.C:
 		case <-w.grown:
 			timer.Stop()
-			if !sleep(ctx, followPause) {
-				return
-			}
 		case <-ctx.Done():
 			timer.Stop()
 			return
@@ -155,6 +157,9 @@ func (w *Worker) follow(ctx context.Context) {
 			wait = 0
 		default:
 			wait = followAnyway
+		}
+		if wait > 0 && !sleep(ctx, followPause) {
+			return
 		}
 	}
 }

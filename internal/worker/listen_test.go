@@ -199,8 +199,8 @@ func TestSpan(t *testing.T) {
 				return nil
 			})
 			l := w.Listen()
-			l.Span("MESSAGE_*", func(from, through chat.Position) job.Args { return stretch{from, through} })
-			l.Span("RECEIPT_UPDATED", func(from, through chat.Position) job.Args { return nil })
+			l.Span("MESSAGE_*", func(_ *store.Tx, from, through chat.Position) (job.Args, error) { return stretch{from, through}, nil })
+			l.Span("RECEIPT_UPDATED", func(*store.Tx, chat.Position, chat.Position) (job.Args, error) { return nil, nil })
 			l.Later("MESSAGE_ADDED", func(e *chat.Event) job.Args { return task{fmt.Sprint(e.Position)} })
 			if err := l.Err(); err != nil {
 				t.Fatal(err)
