@@ -59,6 +59,32 @@ func pushed(texts map[string][]string) string {
 	return strings.Join(who, " ")
 }
 
+// What replaces what at a push service tells it nothing: of one conversation each browser has a topic of its own, and it stays.
+func TestPushTopics(t *testing.T) {
+	t.Parallel()
+	p := testkit.MustPushService(t)
+	url := testkit.SQLiteURL(t)
+	a := testkit.MustRunApp(t, url, p.Settings()...)
+	s := testkit.MustOpenStore(t, url)
+	people := mustMeet(t, a.URL(), 3)
+	room := mustCreateGroup(t, people[0], people[1], people[2])
+	p.MustSubscribe(t, people[1].Client, "bob", nil)
+	p.MustSubscribe(t, people[2].Client, "cat", nil)
+	topics := map[string][]string{}
+	for _, to := range []string{"bob", "cat"} { // who is told again
+		mustSend(t, people[0].Client, room, "for "+to)
+		all := p.MustWait(t, t.Context(), to)
+		mustBeDone(t, s, job.Notify)
+		for _, a := range append(all, p.Take()...) {
+			topics[a.To] = append(topics[a.To], a.Header.Get("Topic"))
+		}
+	}
+	b, c := topics["bob"], topics["cat"]
+	if len(b) != 2 || len(c) != 2 || b[0] == "" || b[0] != b[1] || c[0] != c[1] || b[0] == c[0] || strings.Contains(b[0]+c[0], "cnv_") {
+		t.Error(topics)
+	}
+}
+
 // A message reaches the browsers of those who are away, sealed, and says what is new.
 func TestPush(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,8 @@ package pushing
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -118,7 +120,7 @@ func (s *Service) Deliver(ctx context.Context, j *job.Job[deliverArgs]) error {
 	if wanted, err := s.Wants(ctx, p.User, what.Kind, j.Args.Conversation, unread.Sender.ID); err != nil {
 		return err
 	} else if wanted {
-		wait, err := s.send(ctx, p, what, topic(j.Args.Conversation), s.Now().Sub(unread.Message.CreatedAt))
+		wait, err := s.send(ctx, p, what, j.Args.Conversation, s.Now().Sub(unread.Message.CreatedAt))
 		if err != nil {
 			return err
 		} else if wait > 0 {
@@ -151,7 +153,7 @@ func (s *Service) end(ctx context.Context, j *job.Job[deliverArgs], seen int64) 
 }
 
 // send hands a push to its push service, and says after how long to try again; 0: no more. age is that of the news.
-func (s *Service) send(ctx context.Context, p store.PushSubscription, what Payload, topic string, age time.Duration) (time.Duration, error) {
+func (s *Service) send(ctx context.Context, p store.PushSubscription, what Payload, about chat.ID, age time.Duration) (time.Duration, error) {
 	to, err := push.ParseSubscription(p.Endpoint, p.P256DH, p.Auth)
 	if err != nil {
 		return 0, job.Cancel(err)
@@ -164,7 +166,7 @@ func (s *Service) send(ctx context.Context, p store.PushSubscription, what Paylo
 	if left <= 0 {
 		return 0, nil
 	}
-	o, err := s.sender.Send(ctx, to, push.Message{Body: body, TTL: left, Urgency: push.High, Topic: topic})
+	o, err := s.sender.Send(ctx, to, push.Message{Body: body, TTL: left, Urgency: push.High, Topic: topic(p.ID, about)})
 	if err != nil {
 		return 0, err
 	}
@@ -195,8 +197,12 @@ func (s *Service) send(ctx context.Context, p store.PushSubscription, what Paylo
 	return 0, err
 }
 
-// topic has a push replace the one about the same thing that still waits at the push service.
-func topic(about chat.ID) string { return about.String() }
+// topic has a push replace the one about the same thing that still waits at the push service. That reads it: the same thing has
+// another topic for each browser, or it would tell who is in a conversation with whom.
+func topic(subscription, about chat.ID) string {
+	sum := sha256.Sum256(slices.Concat(subscription.UUID[:], about.UUID[:]))
+	return base64.RawURLEncoding.EncodeToString(sum[:24])
+}
 
 func payloadOf(u store.Unread) Payload {
 	p := Payload{Kind: kindOf(u.Kind), Title: clean(u.Title, maxTitle), Body: clean(u.Message.Body, maxBody), ConversationID: u.Message.Conversation,

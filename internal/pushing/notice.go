@@ -75,7 +75,7 @@ func (s *Service) Notice(ctx context.Context, j *job.Job[noticeArgs]) error {
 	if !n.Conversation.IsZero() {
 		about = n.Conversation
 	}
-	wait, err := s.send(ctx, p, *what, topic(about), s.Now().Sub(n.CreatedAt))
+	wait, err := s.send(ctx, p, *what, about, s.Now().Sub(n.CreatedAt))
 	if err == nil && wait > 0 {
 		return job.Snooze(wait)
 	}
