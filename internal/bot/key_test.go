@@ -98,6 +98,18 @@ func TestKeysThatAreOver(t *testing.T) {
 		_, err = b.RotateKey(ctx, b.ann, k.Key.ID, 0)
 		b.code(chat.CodeNotFound, err)
 
+		// One that was made while its owner was being suspended works no more than those before it.
+		late := b.key(robot, chat.ScopeRead)
+		suspend := func(do func(*store.Tx) error) {
+			_, err := b.store.Write(ctx, chat.ID{}, do)
+			b.must(err)
+		}
+		suspend(func(tx *store.Tx) error { return tx.Suspend(b.ann) })
+		if b.accepts(late.Text) {
+			b.Error("a bot of somebody's who is suspended acts")
+		}
+		suspend(func(tx *store.Tx) error { return tx.Restore(b.ann) })
+
 		other := b.key(robot, chat.ScopeRead)
 		_, err = b.Delete(ctx, b.ann, robot)
 		b.must(err)

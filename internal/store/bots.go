@@ -168,13 +168,14 @@ type Secret struct {
 	UsedAt    time.Time // BeganAt: not yet
 }
 
-// Secret reads the one that begins with a session, while that is neither ended nor expired, or chat.ErrNotFound.
+// Secret reads the one that begins with a session, while that is neither ended nor expired, and the bot's owner not suspended,
+// or chat.ErrNotFound.
 func (r reader) Secret(ctx context.Context, session chat.ID, at time.Time) (Secret, error) {
 	x, err := one(r.db.WithContext(ctx), func(r rows) (x Secret, err error) {
 		err = r.Scan(scanID(&x.Bot, chat.KindUser), &x.Hash, &x.Scopes, scanTime(&x.ExpiresAt), scanTime(&x.BeganAt), scanTime(&x.UsedAt))
 		return x, err
 	}, `SELECT s.user_id, s.secret_hash, k.scopes, s.expires_at, s.created_at, s.last_used_at FROM sessions s JOIN api_keys k ON k.id = s.key_id
-		WHERE s.id = ? AND s.ended_at IS NULL AND s.expires_at > ?`, id(session), r.at(Micros(at)))
+		JOIN users b ON b.id = s.user_id AND b.suspended_at IS NULL JOIN users o ON o.id = b.owner_id AND o.suspended_at IS NULL WHERE s.id = ? AND s.ended_at IS NULL AND s.expires_at > ?`, id(session), r.at(Micros(at)))
 	if x.ExpiresAt.Equal(never) {
 		x.ExpiresAt = time.Time{}
 	}
