@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/parley-chat/parley/internal/chat"
 	"github.com/parley-chat/parley/internal/job"
@@ -56,23 +57,28 @@ func (s *Service) SendDevice(ctx context.Context, j *job.Job[DeviceArgs]) error 
 	return s.Send(ctx, in.User, "device "+in.ID.String(), j.CreatedAt, mail.NewDevice{At: in.CreatedAt, Device: in.UserAgent, Address: in.Address})
 }
 
-// FriendArgs tells of a friend request.
+// FriendArgs tells of a friend request: once a day of those from one to another, who could be flooded by asking, taking that back
+// and asking again.
 type FriendArgs struct {
 	Request chat.ID `json:"request"`
+	From    chat.ID `json:"from" river:"unique"`
+	To      chat.ID `json:"to" river:"unique"`
 }
 
 // Kind is for the queue.
 func (FriendArgs) Kind() string { return "mail_friend" }
 
 // InsertOpts is for the queue.
-func (FriendArgs) InsertOpts() job.Options { return job.Options{Queue: job.Mail, Priority: 3} }
+func (FriendArgs) InsertOpts() job.Options {
+	return job.Options{Queue: job.Mail, Priority: 3, UniqueOpts: job.Unique{ByArgs: true, ByPeriod: 24 * time.Hour}}
+}
 
 // OnFriendRequestSent has the one who was asked told.
 func (s *Service) OnFriendRequestSent(e *chat.Event) job.Args {
 	if e.Topic.ID == e.Actor {
 		return nil
 	}
-	return FriendArgs{e.Subject}
+	return FriendArgs{e.Subject, e.Actor, e.Topic.ID}
 }
 
 // SendFriend tells of a friend request, if it still waits for an answer.

@@ -313,6 +313,21 @@ func TestDevices(t *testing.T) {
 	})
 }
 
+// Nobody is sent a mail again and again by who asks, takes that back and asks again.
+func TestFriendRequestsAgain(t *testing.T) {
+	each(t, func(b *bundle) {
+		ada, bob, cat := b.people[0], b.people[1], b.people[2]
+		for _, from := range []chat.ID{bob, bob, cat, bob} {
+			asked := &chat.Event{Actor: from, Subject: chat.NewID(chat.KindFriendRequest), Topic: chat.UserTopic(ada)}
+			b.write(func(tx *store.Tx) error { return b.jobs.Insert(b.Context(), tx, b.OnFriendRequestSent(asked), nil) })
+		}
+		stats, err := b.store.JobStats(b.Context())
+		if err != nil || len(stats) != 1 || stats[0].Count != 2 {
+			b.Error(stats, err)
+		}
+	})
+}
+
 func TestFriendRequests(t *testing.T) {
 	each(t, func(b *bundle) {
 		ada, bob := b.people[0], b.people[1]
@@ -324,7 +339,7 @@ func TestFriendRequests(t *testing.T) {
 				made = append(made, args)
 			}
 		}
-		if want := []job.Args{mailing.FriendArgs{Request: f.ID}}; !slices.Equal(made, want) {
+		if want := []job.Args{mailing.FriendArgs{Request: f.ID, From: bob, To: ada}}; !slices.Equal(made, want) {
 			b.Fatal(fmt.Sprint(made))
 		}
 		run := func() error {
