@@ -95,6 +95,10 @@ func (a *App) welcome(w io.Writer) {
 	} else {
 		fmt.Fprintf(w, "  Metrics:        %s/metrics\n", a.URL())
 	}
+	fmt.Fprintf(w, "  Jobs:           %s%s/ (for administrators: parley admin <user>)\n", a.URL(), queuesPath)
+	if a.cfg.SMTPURL == "" {
+		fmt.Fprintf(w, "  Mail:           %s, for want of SMTP_URL\n", a.cfg.MailFolder())
+	}
 	if a.cfg.DatabaseURL == "" {
 		fmt.Fprintf(w, "  Data:           %s\n", DatabaseURL(a.cfg)[len("sqlite:"):])
 	}
