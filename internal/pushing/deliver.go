@@ -58,9 +58,13 @@ type deliverArgs struct {
 	Conversation chat.ID `json:"conversation"`
 }
 
+// calls is the priority of what waits for servers that users have named: what the queue does by itself, such as mentions, goes
+// first, however slow those are.
+const calls = 3
+
 func (deliverArgs) Kind() string { return "push_deliver" }
 func (deliverArgs) InsertOpts() job.Options {
-	return job.Options{Queue: job.Notify, UniqueOpts: job.Unique{ByArgs: true, ByState: job.Undone}}
+	return job.Options{Queue: job.Notify, Priority: calls, UniqueOpts: job.Unique{ByArgs: true, ByState: job.Undone}}
 }
 
 // Spread finds whom a stretch is for.

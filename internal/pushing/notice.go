@@ -16,7 +16,7 @@ type noticeArgs struct {
 }
 
 func (noticeArgs) Kind() string            { return "push_notice" }
-func (noticeArgs) InsertOpts() job.Options { return job.Options{Queue: job.Notify} }
+func (noticeArgs) InsertOpts() job.Options { return job.Options{Queue: job.Notify, Priority: calls} }
 
 // OnNotification is a store.Listener for NOTIFICATION_ADDED: it has the users' browsers told. Of those that are added together it
 // looks all users up at once.
