@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -99,6 +100,16 @@ type follower struct {
 	do func(context.Context, *store.Tx, []*chat.Event) error
 }
 
+// recovered is do. The node would not survive a panic of it, nor would the next one.
+func (f follower) recovered(ctx context.Context, tx *store.Tx, events []*chat.Event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f.do(ctx, tx, events)
+}
+
 func (l *Listeners) follow(f follower) {
 	l.worker.followers = append(l.worker.followers, f)
 	for _, t := range f.of {
@@ -174,7 +185,7 @@ func (w *Worker) followOnce(ctx context.Context) (behind int64, err error) {
 			if len(of) == 0 {
 				continue
 			}
-			if err := f.do(ctx, tx, of); err != nil {
+			if err := f.recovered(ctx, tx, of); err != nil {
 				return err
 			}
 		}
