@@ -229,10 +229,10 @@ func (tx *Tx) ReplayDeliveries(webhook, only chat.ID, at time.Time, max int) (n 
 	return n, err
 }
 
-// DueNow has the first pending delivery to a webhook tried now.
+// DueNow has the first pending delivery to a webhook tried now; a ping, which has no wait, may be on its way before it.
 func (tx *Tx) DueNow(webhook chat.ID, at time.Time) error {
 	_, err := tx.exec(`UPDATE webhook_deliveries SET next_at = ? WHERE webhook_id = ? AND position =
-		(SELECT position FROM webhook_deliveries WHERE webhook_id = ? AND status = 'PENDING' ORDER BY position LIMIT 1)`, tx.at(Micros(at)), id(webhook), id(webhook))
+		(SELECT position FROM webhook_deliveries WHERE webhook_id = ? AND status = 'PENDING' AND position > 0 ORDER BY position LIMIT 1)`, tx.at(Micros(at)), id(webhook), id(webhook))
 	return err
 }
 
