@@ -2,8 +2,7 @@
 
 GOTEST  ?= go test -race -timeout 15m
 TOOL     = go tool -modfile=tools/go.mod
-WEB      = $(dir $(wildcard web/*/package-lock.json))
-MODULES  = $(addsuffix node_modules/.package-lock.json,$(WEB))
+MODULES  = web/node_modules/.package-lock.json web/graphiql/node_modules/.package-lock.json
 ARGS    ?=
 
 .DEFAULT_GOAL := help
@@ -80,13 +79,13 @@ ci: ## Do what the build machine does
 	.ci/run
 
 clean: ## Remove what was built; keeps data/
-	rm -rf bin web/*/node_modules
+	rm -rf bin web/node_modules web/*/node_modules
 	go clean -testcache
 
 modules: $(MODULES)
 
-web/%/node_modules/.package-lock.json: web/%/package-lock.json
-	cd web/$* && npm ci --no-audit --no-fund
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund
 	@touch $@
 
 # The tests start a server of their own from the installed programs, and say so when there are none.
