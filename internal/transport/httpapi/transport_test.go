@@ -34,6 +34,7 @@ func TestStatusAndMediaType(t *testing.T) {
 		{"json rather", "POST", "/graphql", ok, []string{asJSON, "Accept: application/graphql-response+json;q=0.5, application/json"}, 200, "application/json", ""},
 		{"anything but json", "POST", "/graphql", ok, []string{asJSON, "Accept: application/json;q=0, */*"}, 200, "application/graphql-response+json", ""},
 		{"anything", "POST", "/graphql", ok, []string{asJSON, "Accept: */*"}, 200, "application/json", ""},
+		{"before a stream", "POST", "/graphql", ok, []string{asJSON, "Accept: application/json, text/event-stream"}, 200, "application/json", ""},
 		{"a stream only if q allows", "POST", "/graphql", ok, []string{asJSON, "Accept: text/event-stream;q=0, application/*"}, 200, "application/json", ""},
 		{"html", "POST", "/graphql", ok, []string{asJSON, "Accept: text/html"}, 406, "application/json", "BAD_USER_INPUT"},
 		{"another encoding", "POST", "/graphql", ok, []string{asJSON, "Accept: application/json; charset=latin1"}, 406, "application/json", "BAD_USER_INPUT"},

@@ -101,7 +101,7 @@ func TestEventStreamOfOneResult(t *testing.T) {
 	}
 	for accept, want := range map[string]bool{
 		stream: true, "*/*": false, "application/json": false, stream + ";q=0": false, "text/event-streams": false,
-		"application/json, " + stream: true, "application/json, " + stream + ";q=0.5": false,
+		"application/json, " + stream: false, stream + ", application/json": true, "application/json, " + stream + ";q=0.5": false,
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
 		r.Header.Set("Accept", accept)

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// WantsStream says whether Accept headers ask for a stream of events at least as much as for JSON. Wildcards do not ask for
-// one.
+// WantsStream says whether Accept headers ask for a stream of events rather than for JSON: with a greater weight or, as urql
+// lists whatever it can read, all with the same, before it. Wildcards do not ask for one.
 func WantsStream(accept []string) bool {
 	if !slices.ContainsFunc(accept, func(s string) bool { return strings.Contains(strings.ToLower(s), "event-stream") }) {
 		return false
 	}
-	stream, other := 0.0, 0.0
+	stream, other, first := 0.0, 0.0, false
 	for _, part := range strings.Split(strings.Join(accept, ","), ",") {
 		kind, params, err := mime.ParseMediaType(part)
 		if err != nil {
@@ -27,10 +27,10 @@ func WantsStream(accept []string) bool {
 		}
 		switch kind {
 		case "text/event-stream":
-			stream = max(stream, q)
+			stream, first = max(stream, q), first || other == 0
 		case "application/json", "application/graphql-response+json", "multipart/mixed":
 			other = max(other, q)
 		}
 	}
-	return stream > 0 && stream >= other
+	return stream > other || stream > 0 && stream == other && first
 }

@@ -126,7 +126,9 @@ func BenchmarkParse(b *testing.B) {
 func TestWantsStream(t *testing.T) {
 	for accept, want := range map[string]bool{
 		"": false, "*/*": false, "text/*": false, "application/json": false,
-		"text/event-stream": true, "Text/Event-Stream; charset=utf-8": true, "application/json, text/event-stream": true,
+		"text/event-stream": true, "Text/Event-Stream; charset=utf-8": true,
+		"application/json, text/event-stream": false, "text/event-stream, application/json": true, "text/event-stream, multipart/mixed": true,
+		"application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed": false, // urql
 		"application/json, text/event-stream;q=0.5": false, "application/json;q=0.5, text/event-stream": true,
 		"text/event-stream;q=0": false, "text/event-streams": false,
 	} {
