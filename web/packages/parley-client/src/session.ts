@@ -1,0 +1,298 @@
+import { failureOf, ParleyError } from './failure.ts';
+import { json, type Problem, type Request, type Result } from './transport.ts';
+import { backoff, onWake } from './wait.ts';
+
+/** What `signUp`, `signIn` and `refreshSession` answer, as far as a session needs it. */
+export interface Tokens {
+  /** Null when it was set as a cookie. */
+  accessToken?: string | null;
+  accessTokenExpiresAt: string;
+  /** Null when it was set as a cookie. */
+  refreshToken?: string | null;
+  /** Select `session { lastUsedAt }`: then it does not matter whether this machine's clock is right. */
+  session?: { lastUsedAt: string };
+}
+
+/**
+ * Why a session is over.
+ *
+ * - `signedOut`: `signOut` was called.
+ * - `ended`: the server says so: revoked, expired, the password changed, the account suspended, a refresh token used twice.
+ * - `elsewhere`: another tab has signed out, or signed in as somebody else.
+ */
+export type Ending = 'signedOut' | 'ended' | 'elsewhere';
+
+/** Where tokens are kept: `localStorage` and `sessionStorage` fit. */
+export type Store = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
+
+export interface SessionOptions {
+  /** The endpoint, such as `https://chat.example.org/graphql`. */
+  url: string;
+  /**
+   * Where the tokens are kept. Left out: in memory, and gone with the page. `localStorage` is shared by all tabs: they
+   * refresh once for all, and sign out together. `sessionStorage` is one tab's; a tab that is duplicated begins as a copy
+   * with the same tokens, and the two end each other's session: prefer another where people do that.
+   */
+  store?: Store;
+  /**
+   * The tokens are in HttpOnly cookies (sign in with `cookie: true`): nothing secret is kept. The store, by default
+   * `localStorage` where there is one, tells the tabs until when the access token is good.
+   */
+  cookie?: boolean;
+  /** Under which name in the store, and of the lock; `parley.session` if left out. */
+  key?: string;
+  /** For tests, and for old Node.js. */
+  fetch?: typeof fetch;
+  /** It is over, once for each ending. Nothing of the viewer's should be shown any more. */
+  signedOut?(why: Ending): void;
+  /** Another tab has signed in. */
+  signedIn?(): void;
+}
+
+/** Who is signed in, and the tokens to show for it. Make one for each endpoint and account. */
+export interface Session {
+  readonly signedIn: boolean;
+  /** Grows with each new token. */
+  readonly version: number;
+  /** Takes over what a sign-in answered. */
+  begin(tokens: Tokens): void;
+  /**
+   * `Bearer …` for the `Authorization` header and for `connection_init`; undefined with cookies, and when nobody is signed
+   * in. Refreshes first when the access token is about to expire. Rejects when that has expired and cannot be refreshed for
+   * want of a network.
+   */
+  authorization(): Promise<string | undefined>;
+  /**
+   * Makes sure that the tokens are newer than a version (the present one, if left out), by refreshing them or because
+   * somebody has. Any number of calls, in any number of tabs, refresh once.
+   *
+   * @returns false when nobody is signed in any more: `signedOut` was called
+   * @throws when the server cannot be reached, or has a fault: whether the session goes on is not known, and it stays
+   */
+  renew(version?: number): Promise<boolean>;
+  /**
+   * Asks the API as the viewer, and once more with new tokens when the server says `UNAUTHENTICATED`.
+   *
+   * @returns the data
+   * @throws ParleyError, when there is any error in the answer or none came
+   */
+  request<Data>(query: string, variables?: Record<string, unknown>): Promise<Data>;
+  /**
+   * Ends the session on the server, here and in the other tabs. When the server cannot be reached it rejects: with tokens
+   * the session is over here all the same, with cookies it is not, because only the server can take them back.
+   */
+  signOut(): Promise<void>;
+  /** Lets go of timers and listeners, and keeps the tokens. */
+  close(): void;
+}
+
+/** What is kept, in the store as JSON. */
+interface Kept {
+  id: string; // of the sign-in, so that other tabs notice another one
+  access?: string | undefined;
+  refresh?: string | undefined;
+  until: number; // when the access token expires, by this machine's clock, in milliseconds since 1970
+  span: number; // how long it was good for, in milliseconds
+}
+
+/** Milliseconds that a request of the session's own may take: a refresh that hangs holds up all tabs. */
+const patience = 15_000;
+
+const tokens = '{ accessToken accessTokenExpiresAt refreshToken session { lastUsedAt } }';
+const refresh = `mutation Refresh($input: RefreshSessionInput) { refreshSession(input: $input) ${tokens} }`;
+const signOut = 'mutation SignOut { signOut { cursor } }';
+
+export function createSession(options: SessionOptions): Session {
+  const key = options.key ?? 'parley.session';
+  const store = options.store ?? (options.cookie ? shared() : undefined);
+  const credentials = options.cookie ? 'include' : 'same-origin';
+  let raw: string | null = null; // as it stands in the store
+  let kept: Kept | undefined;
+  let version = 0;
+  let leaving = false; // signOut is under way
+  let flight: Promise<boolean> | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let closed = false;
+
+  /** Sees what other tabs have done. */
+  function load(): void {
+    if (!store) return;
+    const now = store.getItem(key);
+    if (now === raw) return;
+    raw = now;
+    const before = kept;
+    kept = parse(now);
+    version++;
+    schedule(0);
+    if (before && before.id !== kept?.id) options.signedOut?.('elsewhere');
+    if (kept && before?.id !== kept.id) options.signedIn?.();
+  }
+
+  function keep(next: Kept | undefined): void {
+    kept = next;
+    raw = next ? JSON.stringify(next) : null;
+    version++;
+    if (raw === null) store?.removeItem(key);
+    else store?.setItem(key, raw);
+    schedule(0);
+  }
+
+  function begin(tokens: Tokens, id = crypto.randomUUID() as string): void {
+    const from = tokens.session ? Date.parse(tokens.session.lastUsedAt) : Date.now();
+    const span = Math.max(0, Date.parse(tokens.accessTokenExpiresAt) - from);
+    const secret = options.cookie ? {} : { access: tokens.accessToken ?? undefined, refresh: tokens.refreshToken ?? undefined };
+    keep({ id, ...secret, until: Date.now() + span, span });
+  }
+
+  function end(why: Ending): void {
+    keep(undefined);
+    options.signedOut?.(why);
+  }
+
+  /** Refreshes some time before the token expires; not all tabs at the same moment. */
+  function schedule(failures: number): void {
+    clearTimeout(timer);
+    if (!kept || closed) return;
+    const early = Math.min(60_000, kept.span / 4) * (1 - Math.random() / 2);
+    const ms = failures > 0 ? backoff(undefined, failures) : Math.max(0, kept.until - early - Date.now());
+    timer = setTimeout(() => void renew().catch(() => schedule(failures + 1)), Math.min(ms, 2 ** 31 - 1));
+    const inNode: unknown = timer;
+    if (typeof inNode === 'object' && inNode !== null && 'unref' in inNode && typeof inNode.unref === 'function') {
+      inNode.unref(); // it need not stay for this
+    }
+  }
+
+  function expired(): boolean {
+    return kept !== undefined && Date.now() > kept.until - Math.min(5_000, kept.span / 10);
+  }
+
+  async function authorization(): Promise<string | undefined> {
+    load();
+    if (expired()) await renew();
+    return kept?.access === undefined ? undefined : `Bearer ${kept.access}`;
+  }
+
+  function renew(seen = version): Promise<boolean> {
+    flight ??= alone(async () => {
+      load();
+      const before = kept;
+      if (!before || leaving) return false;
+      if (version > seen) return true;
+      const input = before.refresh === undefined ? undefined : { refreshToken: before.refresh };
+      const { data, errors } = await send({ query: refresh, variables: { input } });
+      if (kept !== before) return kept !== undefined; // signed out, or in, meanwhile
+      const renewed = data?.['refreshSession'];
+      if (renewed) {
+        begin(renewed as Tokens, before.id); // the query asks for them
+        return true;
+      }
+      const error = refused(errors);
+      if (error.code !== 'UNAUTHENTICATED') throw error;
+      end('ended');
+      return false;
+    }).finally(() => {
+      flight = undefined;
+    });
+    return flight;
+  }
+
+  /** One tab at a time, where the browser can see to it. */
+  function alone<T>(work: () => Promise<T>): Promise<T> {
+    const locks = store && typeof navigator === 'object' ? navigator.locks : undefined;
+    return locks ? locks.request(key, work) : work();
+  }
+
+  async function send(request: Request, authorization?: string): Promise<Result> {
+    const headers: Record<string, string> = { 'content-type': 'application/json', accept: 'application/json' };
+    if (authorization) headers['authorization'] = authorization;
+    return json(
+      await (options.fetch ?? fetch)(options.url, {
+        method: 'POST', headers, credentials, body: JSON.stringify(request), signal: AbortSignal.timeout(patience),
+      }),
+    );
+  }
+
+  async function request<Data>(query: string, variables: Record<string, unknown> = {}): Promise<Data> {
+    for (let again = true; ; again = false) {
+      const bearer = await authorization();
+      const used = version;
+      const { data, errors } = await send({ query, variables }, bearer);
+      if (data && !errors?.length) return data as Data; // the caller says what the query selects
+      const error = refused(errors);
+      if (!again || !kept || error.code !== 'UNAUTHENTICATED' || !(await renew(used))) throw error;
+    }
+  }
+
+  async function leave(): Promise<void> {
+    if (!kept) return;
+    try {
+      const bearer = await authorization();
+      leaving = true;
+      const { errors } = kept ? await send({ query: signOut }, bearer) : {};
+      const error = errors?.length ? refused(errors) : undefined;
+      if (error && error.code !== 'UNAUTHENTICATED') throw error;
+    } catch (cause) {
+      if (!options.cookie && kept) end('signedOut');
+      throw failureOf(cause).error;
+    } finally {
+      leaving = false;
+    }
+    if (kept) end('signedOut');
+  }
+
+  const listening = store && typeof addEventListener === 'function';
+  const changed = (event: StorageEvent) => {
+    if (event.key === key || event.key === null) load();
+  };
+  if (listening) addEventListener('storage', changed);
+  const unhook = onWake(() => {
+    load();
+    schedule(0);
+  });
+  raw = store?.getItem(key) ?? null;
+  kept = parse(raw);
+  schedule(0);
+
+  return {
+    get signedIn() {
+      return kept !== undefined;
+    },
+    get version() {
+      return version;
+    },
+    begin: (tokens) => begin(tokens),
+    authorization,
+    renew,
+    request,
+    signOut: leave,
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      unhook();
+      if (listening) removeEventListener('storage', changed);
+    },
+  };
+}
+
+function refused(errors: readonly Problem[] = []): ParleyError {
+  return new ParleyError(errors[0]?.message ?? 'the answer has no data', { errors });
+}
+
+/** Reads what `keep` wrote; whatever else stands there is nothing. */
+function parse(raw: string | null): Kept | undefined {
+  try {
+    const kept: unknown = JSON.parse(raw ?? 'null');
+    return typeof kept === 'object' && kept !== null && 'until' in kept ? (kept as Kept) : undefined; // only `keep` writes it
+  } catch {
+    return undefined;
+  }
+}
+
+/** Where tabs can tell each other, if they can: browsers may forbid it. */
+function shared(): Store | undefined {
+  try {
+    return typeof localStorage === 'object' ? localStorage : undefined;
+  } catch {
+    return undefined;
+  }
+}
