@@ -14,6 +14,19 @@ import (
 // listens, loses its connection, and must come back to exactly what it missed.
 func TestClients(t *testing.T) {
 	t.Parallel()
+	run := mustNode(t, "suites")
+	testkit.Apps(t, func(t *testing.T, a *app.App) { run(t, "PARLEY_URL="+a.URL()+"/graphql") })
+}
+
+// TestCodegen has types made from the schema: see web/clients/codegen.
+func TestCodegen(t *testing.T) {
+	t.Parallel()
+	mustNode(t, "codegen")(t)
+}
+
+// mustNode returns what runs the tests of a folder in web/clients, with more in the environment.
+func mustNode(t *testing.T, folder string) (run func(t *testing.T, env ...string)) {
+	t.Helper()
 	clients, err := filepath.Abs("../../web/clients")
 	if err != nil {
 		t.Fatal(err)
@@ -24,15 +37,16 @@ func TestClients(t *testing.T) {
 		}
 		t.Skip("needs Node.js, and npm ci in web: make test sees to it")
 	}
-	suites, err := filepath.Glob(filepath.Join(clients, "suites", "*.test.mjs"))
-	if err != nil || len(suites) == 0 {
-		t.Fatalf("found no suites: %v", err)
+	files, err := filepath.Glob(filepath.Join(clients, folder, "*.test.mjs"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found no tests in %s: %v", folder, err)
 	}
-	testkit.Apps(t, func(t *testing.T, a *app.App) {
-		cmd := exec.CommandContext(t.Context(), "node", append([]string{"--test"}, suites...)...)
-		cmd.Env = append(os.Environ(), "PARLEY_URL="+a.URL()+"/graphql")
+	return func(t *testing.T, env ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "node", append([]string{"--test"}, files...)...)
+		cmd.Env = append(os.Environ(), env...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
-	})
+	}
 }
