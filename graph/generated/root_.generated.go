@@ -4839,6 +4839,15 @@ question; where the selection for that event touches a field with this mark, onc
 """
 directive @viewer on FIELD_DEFINITION
 
+"""
+What has this mark will go. It is GraphQL's own, and stands here because the newest places for it are unknown to most code
+generators, which then refuse what introspection tells them.
+"""
+directive @deprecated(
+  "Why, and what to use instead."
+  reason: String! = "No longer supported"
+) on FIELD_DEFINITION | ARGUMENT_DEFINITION | INPUT_FIELD_DEFINITION | ENUM_VALUE
+
 "An instant, RFC 3339 in UTC with up to microseconds, such as ` + "`" + `2026-11-21T09:30:00.25Z` + "`" + `."
 scalar Time
 
