@@ -3,6 +3,7 @@
 GOTEST  ?= go test -race -timeout 15m
 TOOL     = go tool -modfile=tools/go.mod
 MODULES  = web/node_modules/.package-lock.json web/graphiql/node_modules/.package-lock.json
+APP      = $(shell find web/app web/packages schema -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/gql/*' -not -name '*.test.*')
 ARGS    ?=
 
 .DEFAULT_GOAL := help
@@ -10,13 +11,19 @@ ARGS    ?=
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
-run: ## Run the server; needs only Go. ARGS='--help' lists the settings
+run: ## Run the server, with the app for the browser if npm is there to build it. ARGS='--help' lists the settings
+	@command -v npm >/dev/null || exit 0; $(MAKE) --no-print-directory app || echo 'make: the app could not be built, everything else runs' >&2
 	go run . $(ARGS)
+
+app: web/dist/app.zip ## Build the app for the browser, which the server embeds; needs Node.js
+
+web/dist/app.zip: web/node_modules/.package-lock.json $(APP)
+	cd web && npm run --silent build -w app
 
 demo: ## Play three people through a real server, as a transcript
 	go run . demo
 
-test: modules postgres ## Run all tests with all clients; installs what they need where it can
+test: modules app postgres ## Run all tests with all clients; installs what they need where it can
 	CI=1 $(GOTEST) ./...
 
 test-go: postgres ## Run the Go tests, on SQLite and on PostgreSQL; PKG=./internal/... narrows them
@@ -79,7 +86,7 @@ ci: ## Do what the build machine does
 	.ci/run
 
 clean: ## Remove what was built; keeps data/
-	rm -rf bin web/node_modules web/*/node_modules
+	rm -rf bin web/dist/app.zip web/app/dist web/app/src/gql web/node_modules web/*/node_modules web/packages/*/dist
 	go clean -testcache
 
 modules: $(MODULES)
@@ -96,4 +103,4 @@ postgres:
 		apt-get update -q && apt-get install -yq --no-install-recommends postgresql; \
 	fi
 
-.PHONY: help run demo test test-go test-clients lint fmt generate generate-check vuln graphiql bench bench-quick cluster chaos chaos-quick chaos-selftest kill-jobs soak storm ci clean modules postgres
+.PHONY: help run app demo test test-go test-clients lint fmt generate generate-check vuln graphiql bench bench-quick cluster chaos chaos-quick chaos-selftest kill-jobs soak storm ci clean modules postgres

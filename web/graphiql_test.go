@@ -14,9 +14,9 @@ import (
 	"github.com/parley-chat/parley/web"
 )
 
-func get(t *testing.T, method, path string, headers ...string) *httptest.ResponseRecorder {
+func get(t *testing.T, what func() (http.Handler, error), method, path string, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
-	h, err := web.GraphiQL()
+	h, err := what()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,8 +31,8 @@ func get(t *testing.T, method, path string, headers ...string) *httptest.Respons
 
 func TestThePageAndItsFiles(t *testing.T) {
 	t.Parallel()
-	page := get(t, "GET", "/")
-	if page.Code != 200 || page.Header().Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(page.Body.String(), `data-endpoint="graphql"`) {
+	page := get(t, web.GraphiQL, "GET", "/")
+	if page.Code != 200 || page.Header().Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(page.Body.String(), `data-endpoint="../graphql"`) {
 		t.Fatalf("%d %v", page.Code, page.Header())
 	}
 	csp := page.Header().Get("Content-Security-Policy")
@@ -40,28 +40,28 @@ func TestThePageAndItsFiles(t *testing.T) {
 		t.Errorf("policy %q", csp)
 	}
 	for _, m := range regexp.MustCompile(`(?:src|href)="([^":]+)"`).FindAllStringSubmatch(page.Body.String(), -1) {
-		if w := get(t, "GET", "/"+m[1]); w.Code != 200 || w.Body.Len() == 0 {
+		if w := get(t, web.GraphiQL, "GET", "/"+m[1]); w.Code != 200 || w.Body.Len() == 0 {
 			t.Errorf("%s: %d", m[1], w.Code)
 		}
 	}
 	for _, name := range []string{"/editor.worker.js", "/json.worker.js", "/graphql.worker.js"} {
-		if w := get(t, "GET", name); w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/javascript") {
+		if w := get(t, web.GraphiQL, "GET", name); w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/javascript") {
 			t.Errorf("%s: %d %v", name, w.Code, w.Header())
 		}
 	}
-	for _, w := range []*httptest.ResponseRecorder{get(t, "GET", "/nothing.js"), get(t, "GET", "/c/"), get(t, "GET", "/../graphiql.go")} {
+	for _, w := range []*httptest.ResponseRecorder{get(t, web.GraphiQL, "GET", "/nothing.js"), get(t, web.GraphiQL, "GET", "/c/"), get(t, web.GraphiQL, "GET", "/../graphiql.go")} {
 		if w.Code != http.StatusNotFound {
 			t.Errorf("%d", w.Code)
 		}
 	}
-	if w := get(t, "POST", "/"); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") == "" {
+	if w := get(t, web.GraphiQL, "POST", "/"); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") == "" {
 		t.Errorf("POST: %d", w.Code)
 	}
 }
 
 func TestCompressedAsItLies(t *testing.T) {
 	t.Parallel()
-	plain, packed := get(t, "GET", "/main.css"), get(t, "GET", "/main.css", "Accept-Encoding", "gzip, br")
+	plain, packed := get(t, web.GraphiQL, "GET", "/main.css"), get(t, web.GraphiQL, "GET", "/main.css", "Accept-Encoding", "gzip, br")
 	if packed.Header().Get("Content-Encoding") != "gzip" || packed.Body.Len() >= plain.Body.Len() {
 		t.Fatalf("%v", packed.Header())
 	}
@@ -76,15 +76,15 @@ func TestCompressedAsItLies(t *testing.T) {
 	if err != nil || !bytes.Equal(text, plain.Body.Bytes()) {
 		t.Errorf("%v, %d and %d bytes", err, len(text), plain.Body.Len())
 	}
-	if w := get(t, "HEAD", "/main.css", "Accept-Encoding", "gzip"); w.Code != 200 || w.Body.Len() != 0 {
+	if w := get(t, web.GraphiQL, "HEAD", "/main.css", "Accept-Encoding", "gzip"); w.Code != 200 || w.Body.Len() != 0 {
 		t.Errorf("HEAD: %d, %d bytes", w.Code, w.Body.Len())
 	}
 }
 
 func TestUnchangedFilesAreNotSentAgain(t *testing.T) {
 	t.Parallel()
-	first := get(t, "GET", "/main.js")
-	again := get(t, "GET", "/main.js", "If-None-Match", first.Header().Get("ETag"))
+	first := get(t, web.GraphiQL, "GET", "/main.js")
+	again := get(t, web.GraphiQL, "GET", "/main.js", "If-None-Match", first.Header().Get("ETag"))
 	if again.Code != http.StatusNotModified || again.Body.Len() != 0 {
 		t.Errorf("%d, %d bytes", again.Code, again.Body.Len())
 	}

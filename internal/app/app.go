@@ -184,7 +184,11 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		metrics.Register(a.openExport()...)
 	}
 
-	page, err := web.GraphiQL()
+	graphiql, err := web.GraphiQL()
+	if err != nil {
+		return nil, err
+	}
+	site, err := web.App()
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +202,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		Settings: c, Schema: es, SDL: schema.SDL(), Log: log, Metrics: metrics,
 		Authenticate: users.Authenticate, Keys: bots.Authenticate, Hooks: bots, Cursor: func(p chat.Position) chat.Cursor { return chat.Cursor{Epoch: r.Epoch, Position: p} },
 		Ready: a.ready, Present: graph.PresentError(log), Recover: graph.Recover(log),
-		Transports: []graphql.Transport{a.live.ws, a.live.sse}, Extensions: []graphql.HandlerExtension{graph.Context{Resolver: r}}, GraphiQL: page,
+		Transports: []graphql.Transport{a.live.ws, a.live.sse}, Extensions: []graphql.HandlerExtension{graph.Context{Resolver: r}}, GraphiQL: graphiql, App: site,
 	})
 	if err != nil {
 		return nil, err

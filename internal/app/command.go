@@ -86,8 +86,9 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, stdout io.Wri
 
 func (a *App) welcome(w io.Writer) {
 	fmt.Fprintf(w, "Parley %s is ready.\n\n", version())
+	fmt.Fprintf(w, "  Try it:         %s/\n", a.URL())
 	if a.cfg.ServeGraphiQL() {
-		fmt.Fprintf(w, "  Try it:         %s/\n", a.URL())
+		fmt.Fprintf(w, "  GraphiQL:       %s/graphiql/\n", a.URL())
 	}
 	fmt.Fprintf(w, "  API:            %s/graphql\n  Schema:         %s/schema.graphql\n", a.URL(), a.URL())
 	if a.cfg.Production() {

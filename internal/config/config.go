@@ -52,7 +52,7 @@ type Config struct {
 	OutboundHTTP  *bool    `env:"PARLEY_OUTBOUND_HTTP" flag:"outbound-http" help:"call http:// addresses as well; empty: only in development"`
 
 	LogLevel      string `env:"PARLEY_LOG_LEVEL" flag:"log-level" default:"info" help:"debug, info, warn or error"`
-	GraphiQL      *bool  `env:"PARLEY_GRAPHIQL" flag:"graphiql" help:"serve GraphiQL at /; empty: only in development"`
+	GraphiQL      *bool  `env:"PARLEY_GRAPHIQL" flag:"graphiql" help:"serve GraphiQL at /graphiql/; empty: only in development"`
 	Introspection *bool  `env:"PARLEY_INTROSPECTION" flag:"introspection" help:"answer introspection and suggest names in errors; empty: only in development"`
 
 	Retention    time.Duration `env:"PARLEY_RETENTION" flag:"retention" default:"168h" min:"1m" help:"how long the log is kept for clients that were away"`

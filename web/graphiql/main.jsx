@@ -51,7 +51,7 @@ subscription Everything {
 }
 `;
 
-// A link may carry an operation, such as /?query={cursor}. Never headers: tokens do not belong into addresses.
+// A link may carry an operation, such as /graphiql/?query={cursor}. Never headers: tokens do not belong into addresses.
 const link = new URLSearchParams(location.search);
 
 createRoot(element).render(

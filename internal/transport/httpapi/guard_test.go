@@ -294,7 +294,7 @@ func TestPanicsInTransportsAreAnswered(t *testing.T) {
 	c := mustConfig(t)
 	c.Log = slog.New(slog.NewJSONHandler(&out, nil))
 	c.GraphiQL = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("detail") })
-	w := call(mustNew(t, c), "GET", "/", "")
+	w := call(mustNew(t, c), "GET", "/graphiql/", "")
 	if w.Code != 500 || mustReply(t, w).code() != "INTERNAL" || strings.Contains(w.Body.String(), "detail") || !strings.Contains(out.String(), "detail") {
 		t.Errorf("%d %s, log %s", w.Code, w.Body, out.String())
 	}
@@ -309,18 +309,21 @@ func TestPages(t *testing.T) {
 		status int
 		body   string
 	}{
-		{nil, "/", 200, "GraphiQL is here"},
-		{nil, "/main.js", 200, "GraphiQL is here"},
+		{nil, "/", 200, "the app has /"},
+		{nil, "/conversations/x", 200, "the app has /conversations/x"},
+		{nil, "/graphiql", 307, ""},
+		{nil, "/graphiql/", 200, "GraphiQL has /"},
+		{nil, "/graphiql/main.js", 200, "GraphiQL has /main.js"},
 		{nil, "/schema.graphql", 200, "type Query"},
 		{nil, "/livez", 200, "ok"},
 		{nil, "/readyz", 200, "ok"},
 		{nil, "/metrics", 200, "go_goroutines"},
-		{[]string{"--graphiql=false"}, "/", 200, "The API is at /graphql"},
-		{production, "/", 200, "The API is at /graphql"},
-		{production, "/main.js", 404, ""},
-		{production, "/metrics", 404, ""},
+		{[]string{"--graphiql=false"}, "/graphiql/", 200, "the app has /graphiql/"},
+		{production, "/", 200, "the app has /"},
+		{production, "/graphiql/main.js", 200, "the app has /graphiql/main.js"},
+		{production, "/metrics", 200, "the app has /metrics"},
 		{production, "/livez", 200, "ok"},
-		{append([]string{"--graphiql"}, production...), "/", 200, "GraphiQL is here"},
+		{append([]string{"--graphiql"}, production...), "/graphiql/", 200, "GraphiQL has /"},
 	} {
 		w := call(mustHandler(t, tt.flags...), "GET", tt.path, "")
 		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.body) {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -27,7 +28,7 @@ import (
 )
 
 // Config is what New needs. Everything is required but Keys, Transports, Extensions, Files, Exports, Hooks, GraphiQL,
-// Pages and, without pages for them, Admin and Administrators.
+// App, Pages and, without pages for them, Admin and Administrators.
 type Config struct {
 	Settings config.Config
 	Schema   graphql.ExecutableSchema
@@ -48,7 +49,8 @@ type Config struct {
 	Exports    *export.Service
 	Hooks      Hooks                           // at /hooks/
 	Cursor     func(chat.Position) chat.Cursor // for Hooks
-	GraphiQL   http.Handler                    // at the root, if the settings want it
+	GraphiQL   http.Handler                    // below /graphiql/, if the settings want it
+	App        http.Handler                    // at the root, and wherever nothing else is
 	Pages      map[string]http.Handler         // for people, by path: who asks for them is in the context's token.Carrier
 	Admin      map[string]http.Handler         // pages below /admin/, by path, for Administrators
 
@@ -67,8 +69,8 @@ func (c Config) validate() error {
 	return nil
 }
 
-// New returns the handler of the public address: /graphql, /schema.graphql, /files, /livez, /readyz, GraphiQL and, in
-// development, /metrics.
+// New returns the handler of the public address: /graphql, /schema.graphql, /files, /livez, /readyz, /graphiql/, the app at the
+// root and, in development, /metrics.
 func New(c Config) (http.Handler, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -115,7 +117,10 @@ func New(c Config) (http.Handler, error) {
 		mux.Handle("GET /metrics", c.Metrics.Handler())
 	}
 	if c.Settings.ServeGraphiQL() && c.GraphiQL != nil {
-		handle("/", "/", c.GraphiQL)
+		handle(graphiqlPath, graphiqlPath, http.StripPrefix(strings.TrimSuffix(graphiqlPath, "/"), c.GraphiQL))
+	}
+	if c.App != nil {
+		handle("/", "/", c.App)
 	} else {
 		handle("GET /{$}", "/", text("Parley. The API is at /graphql, its schema at /schema.graphql.\n"))
 	}
@@ -156,6 +161,9 @@ func (c Config) graphql() http.Handler {
 	return srv
 }
 
+// graphiqlPath has the explorer at its end and its files below.
+const graphiqlPath = "/graphiql/"
+
 // maxForm bounds what a form may send: a token and two passwords.
 const maxForm = 16 << 10
 
@@ -194,7 +202,7 @@ func text(content string) http.Handler {
 	})
 }
 
-// secured sets what every answer should say to a browser. GraphiQL replaces the policy by its own.
+// secured sets what every answer should say to a browser. The app and GraphiQL replace the policy by their own.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -149,8 +149,11 @@ func mustConfig(t testing.TB, flags ...string) httpapi.Config {
 		Ready:   func(context.Context) error { return nil },
 		Present: present,
 		Recover: func(_ context.Context, _ any) error { return errors.New("panic") },
-		GraphiQL: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, "GraphiQL is here")
+		GraphiQL: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "GraphiQL has "+r.URL.Path)
+		}),
+		App: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "the app has "+r.URL.Path)
 		}),
 	}
 }

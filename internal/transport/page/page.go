@@ -45,20 +45,16 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// New returns the pages by their path. Those that the front end will have lead to the root.
+// New returns the pages by their path.
 func New(c Config) map[string]http.Handler {
 	if c.Site == "" {
 		c.Site = "Parley"
 	}
-	pages := map[string]http.Handler{
+	return map[string]http.Handler{
 		"/verify":           c.page(c.verify),
 		"/reset":            c.page(c.reset),
 		"/mail/unsubscribe": c.page(c.unsubscribe),
 	}
-	for _, path := range []string{"/settings/sessions", "/settings/export", "/friends", "/conversations", "/conversations/{id}"} {
-		pages[path] = http.RedirectHandler("/", http.StatusSeeOther)
-	}
-	return pages
 }
 
 // view is what a page shows.

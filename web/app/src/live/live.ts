@@ -1,0 +1,188 @@
+import { type ApolloClient, ApolloLink } from '@apollo/client';
+import { OperationTypeNode } from 'graphql';
+import type { Status } from 'parley-client';
+import { tap } from 'rxjs';
+import { EventsDocument, OneConversationDocument, PresenceChangedDocument, StartDocument } from '../gql/graphql';
+import type { Outbox } from '../outbox';
+import { createStore } from '../store';
+import { apply, applyPresence, enter, type Event, forget } from './apply';
+
+/** How the app stands to its server. */
+export interface Connection {
+  status: Status | 'starting';
+  /** When the next attempt comes, in milliseconds since 1970. */
+  retryAt?: number;
+}
+
+/** How many events are kept to be applied again to answers that overtook them. */
+const remembered = 500;
+
+/**
+ * Keeps the cache of one person as new as the server's log: asks for what the app begins with, then listens to everything
+ * that happens after the cursor of that answer, and hands it to `apply`.
+ */
+export class Live {
+  readonly connection = createStore<Connection>({ status: 'starting' });
+  /** The viewer's id; null before the first answer. */
+  readonly me = createStore<string | null>(null);
+  /** Why it could not begin; null while it can. */
+  readonly failure = createStore<Error | null>(null);
+
+  #client: ApolloClient | undefined;
+  #outbox: Outbox | undefined;
+  #subscriptions: { unsubscribe(): void }[] = [];
+  #run = 0; // grows with each start and stop: what belongs to an older one is not heeded
+  #waiting: Event[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #applied: Event[] = [];
+  #count = 0; // events applied since the start; the last of them are in #applied
+
+  /**
+   * A query may be answered as of before an event that the cache shows already. So the events that were applied since it was
+   * asked are applied once more when its answer is in the cache: they say what is so, and never harm.
+   */
+  readonly link = new ApolloLink((operation, forward) => {
+    if (operation.operationType !== OperationTypeNode.QUERY) return forward(operation);
+    const asked = this.#count;
+    return forward(operation).pipe(
+      tap(() => {
+        if (this.#count > asked || this.#waiting.length > 0) setTimeout(() => this.#again(asked));
+      }),
+    );
+  });
+
+  attach(client: ApolloClient, outbox: Outbox): void {
+    this.#client = client;
+    this.#outbox = outbox;
+  }
+
+  /** Begins, or begins again after a failure. */
+  start(): void {
+    this.stop();
+    const run = this.#run;
+    this.failure.set(null);
+    this.#begin().then(
+      (cursor) => {
+        if (run === this.#run) this.#listen(cursor);
+      },
+      (cause: unknown) => {
+        if (run === this.#run) this.failure.set(cause instanceof Error ? cause : new Error(String(cause)));
+      },
+    );
+  }
+
+  stop(): void {
+    this.#run++;
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+    this.#subscriptions = [];
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#waiting = [];
+    this.#applied = [];
+    this.me.set(null);
+    this.connection.set({ status: 'starting' });
+  }
+
+  /** Applies what a mutation has answered, as if its event were here already. It comes, too, and changes nothing. */
+  apply(event: Event): void {
+    const [client, me] = [this.#client, this.me.get()];
+    if (client && me) apply(client.cache, me, event);
+  }
+
+  /** Asks for what the app begins with. */
+  async #begin(): Promise<string> {
+    const { data } = await this.#the().query({ query: StartDocument, fetchPolicy: 'network-only' });
+    if (!data?.me) throw new Error('Nobody is signed in.');
+    this.me.set(data.me.id);
+    this.#outbox?.open(data.me.id);
+    return data.cursor;
+  }
+
+  #listen(after: string): void {
+    const client = this.#the();
+    const events = client.subscribe({
+      query: EventsDocument,
+      variables: { after },
+      fetchPolicy: 'no-cache', // `apply` says what goes into the cache
+      context: {
+        resume: {
+          status: (status, { retryAt }) => this.connection.set({ status, ...(retryAt !== undefined && { retryAt }) }),
+          expired: () => this.#refetch(),
+        },
+      },
+    });
+    const presence = client.subscribe({ query: PresenceChangedDocument, fetchPolicy: 'no-cache' });
+    this.#subscriptions = [
+      events.subscribe(({ data }) => {
+        if (data) this.#take(data.events);
+      }),
+      presence.subscribe(({ data }) => {
+        if (data) applyPresence(client.cache, data.presenceChanged);
+      }),
+    ];
+  }
+
+  /** Events that arrive together, as in a replay, are shown together. */
+  #take(event: Event): void {
+    this.#waiting.push(event);
+    this.#timer ??= setTimeout(() => this.#flush());
+  }
+
+  #flush(): void {
+    const events = this.#waiting;
+    this.#waiting = [];
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#count += events.length;
+    this.#applied = [...this.#applied, ...events].slice(-remembered);
+    this.#show(events);
+  }
+
+  #again(asked: number): void {
+    this.#flush();
+    const since = this.#count - asked;
+    if (since > 0) this.#show(this.#applied.slice(-since));
+  }
+
+  #show(events: readonly Event[]): void {
+    const client = this.#the();
+    const me = this.me.get();
+    if (me === null || events.length === 0) return;
+    const missing = new Set<string>();
+    client.cache.batch({
+      update(cache) {
+        for (const event of events) {
+          const id = apply(cache, me, event);
+          if (id) missing.add(id);
+        }
+      },
+    });
+    for (const event of events) if (event.__typename === 'MessageAdded') this.#outbox?.saw(event.message);
+    for (const id of missing) void this.#fetch(id);
+  }
+
+  /** A conversation further down than the list reaches has a new message. */
+  async #fetch(id: string): Promise<void> {
+    const client = this.#the();
+    const { data } = await client.query({ query: OneConversationDocument, variables: { id }, fetchPolicy: 'network-only', errorPolicy: 'ignore' });
+    if (data) enter(client.cache, data.conversation);
+  }
+
+  /** The log does not reach back to where we were: everything that is shown is asked for anew. */
+  async #refetch(): Promise<string> {
+    const client = this.#the();
+    const cursor = await this.#begin();
+    const { cache } = client;
+    for (const key of Object.keys(client.cache.extract() as object)) {
+      if (key.startsWith('Conversation:')) forget(cache, key.slice('Conversation:'.length));
+    }
+    for (const fieldName of ['friends', 'blockedUsers', 'users']) cache.evict({ id: 'ROOT_QUERY', fieldName });
+    await client.refetchQueries({ include: 'active' });
+    return cursor;
+  }
+
+  #the(): ApolloClient {
+    if (!this.#client) throw new Error('attach comes first');
+    return this.#client;
+  }
+}

@@ -1,0 +1,161 @@
+import { type ApolloClient, CombinedGraphQLErrors } from '@apollo/client';
+import { type MessageTextFragment, SendMessageDocument } from './gql/graphql';
+import type { Live } from './live/live';
+import { createStore } from './store';
+
+/** A message on its way. It is kept until the server has acknowledged it, also when the page is closed meanwhile. */
+export interface Outgoing {
+  /** Chosen once; the server stores what comes with it once, however often it is sent. */
+  clientKey: string;
+  conversationId: string;
+  body: string;
+  /** When it was written, in milliseconds since 1970. */
+  at: number;
+  /** Why the server does not want it; it is tried again only when somebody says so. */
+  error?: string;
+  /** An attempt was made whose answer never came: it may be stored. */
+  tried?: boolean;
+  /** A message has arrived that must be this one: it is not shown twice while the acknowledgement is under way. */
+  seen?: boolean;
+}
+
+type Storage = Pick<globalThis.Storage, 'getItem' | 'setItem' | 'removeItem'>;
+
+/** Codes that another attempt does not change. */
+const final = new Set(['BAD_USER_INPUT', 'FORBIDDEN', 'NOT_FOUND', 'CONFLICT', 'GRAPHQL_VALIDATION_FAILED']);
+
+/**
+ * Sends messages: those of a conversation one after the other, so that they arrive in the order in which they were written,
+ * and each again with the same key until the server has answered.
+ */
+export class Outbox {
+  readonly items = createStore<readonly Outgoing[]>([]);
+
+  readonly #client: Pick<ApolloClient, 'mutate'>;
+  readonly #live: Pick<Live, 'apply'>;
+  readonly #storage: Storage;
+  #owner: string | null = null;
+  #busy = new Set<string>(); // conversations that a message is being sent to
+  #failures = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #wake = () => this.#pump();
+
+  constructor(client: Pick<ApolloClient, 'mutate'>, live: Pick<Live, 'apply'>, storage: Storage) {
+    this.#client = client;
+    this.#live = live;
+    this.#storage = storage;
+    globalThis.addEventListener?.('online', this.#wake);
+  }
+
+  /** Goes on with what a user has not sent yet. */
+  open(owner: string): void {
+    if (this.#owner === owner) return;
+    this.#owner = owner;
+    this.items.set(parse(this.#storage.getItem(this.#key())));
+    this.#pump();
+  }
+
+  send(conversationId: string, body: string): void {
+    this.#keep([...this.items.get(), { clientKey: crypto.randomUUID(), conversationId, body, at: Date.now() }]);
+    this.#pump();
+  }
+
+  /** Tries again what the server did not want. */
+  retry(clientKey: string): void {
+    this.#change(clientKey, ({ error: _, ...item }) => item);
+    this.#pump();
+  }
+
+  discard(clientKey: string): void {
+    this.#keep(this.items.get().filter((item) => item.clientKey !== clientKey));
+  }
+
+  /** A message has arrived: if it is one of ours, it is shown already. */
+  saw(message: MessageTextFragment): void {
+    if (message.sender.id !== this.#owner) return;
+    const item = this.items.get().find((item) => !item.seen && item.tried && item.body === message.body && Date.parse(message.createdAt) > item.at - 60_000);
+    if (item) this.#change(item.clientKey, (item) => ({ ...item, seen: true }));
+  }
+
+  /** Forgets everything: the user has signed out. */
+  clear(): void {
+    if (this.#owner) this.#keep([]);
+    this.#owner = null;
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    globalThis.removeEventListener?.('online', this.#wake);
+  }
+
+  #pump(): void {
+    clearTimeout(this.#timer);
+    for (const item of this.items.get()) {
+      if (item.error !== undefined || this.#busy.has(item.conversationId)) continue;
+      this.#busy.add(item.conversationId);
+      void this.#attempt(item);
+    }
+  }
+
+  async #attempt({ clientKey, conversationId, body }: Outgoing): Promise<void> {
+    const owner = this.#owner;
+    this.#change(clientKey, (item) => ({ ...item, tried: true }));
+    let wait = 0;
+    try {
+      const { data } = await this.#client.mutate({ mutation: SendMessageDocument, variables: { clientKey, conversationId, body }, fetchPolicy: 'no-cache' });
+      if (owner !== this.#owner) return;
+      if (data) {
+        const { cursor, message } = data.sendMessage;
+        this.#live.apply({ __typename: 'MessageAdded', cursor, at: message.createdAt, conversationId, message });
+      }
+      this.discard(clientKey);
+      this.#failures = 0;
+    } catch (cause) {
+      if (owner !== this.#owner) return;
+      const { code, retryAfter, message } = reason(cause);
+      if (code !== undefined && final.has(code)) {
+        this.#change(clientKey, (item) => ({ ...item, error: message }));
+      } else {
+        wait = Math.max(retryAfter * 1000, Math.min(30_000, 500 * 2 ** this.#failures++));
+      }
+    } finally {
+      this.#busy.delete(conversationId);
+    }
+    if (wait === 0) this.#pump();
+    else this.#timer = setTimeout(this.#wake, wait);
+  }
+
+  #change(clientKey: string, change: (item: Outgoing) => Outgoing): void {
+    this.#keep(this.items.get().map((item) => (item.clientKey === clientKey ? change(item) : item)));
+  }
+
+  #keep(items: readonly Outgoing[]): void {
+    this.items.set(items);
+    if (items.length === 0) this.#storage.removeItem(this.#key());
+    else this.#storage.setItem(this.#key(), JSON.stringify(items));
+  }
+
+  #key(): string {
+    return `parley.outbox.${this.#owner}`;
+  }
+}
+
+function reason(cause: unknown): { code: string | undefined; retryAfter: number; message: string } {
+  const [first] = CombinedGraphQLErrors.is(cause) ? cause.errors : [];
+  const { code, retryAfter } = first?.extensions ?? {};
+  return {
+    code: typeof code === 'string' ? code : undefined,
+    retryAfter: typeof retryAfter === 'number' ? retryAfter : 0,
+    message: first?.message ?? 'It could not be sent.',
+  };
+}
+
+/** Reads what `#keep` wrote; whatever else stands there is nothing. */
+function parse(text: string | null): Outgoing[] {
+  try {
+    const items: unknown = JSON.parse(text ?? '[]');
+    return Array.isArray(items) ? items.filter((item: Partial<Outgoing>) => typeof item.clientKey === 'string' && typeof item.body === 'string') : [];
+  } catch {
+    return [];
+  }
+}

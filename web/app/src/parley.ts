@@ -1,0 +1,122 @@
+import { ApolloClient, ApolloLink, HttpLink, Observable } from '@apollo/client';
+import { print } from '@apollo/client/utilities';
+import { OperationTypeNode } from 'graphql';
+import { createClient } from 'graphql-ws';
+import { createSession, type Ending, type Session, type SessionOptions, type Tokens, type Transport, webSocket } from 'parley-client';
+import { authLink, resumeLink } from 'parley-client/apollo';
+import { createCache } from './cache';
+import { SignInDocument, type SignInMutationVariables, SignUpDocument, type SignUpMutationVariables } from './gql/graphql';
+import { Live } from './live/live';
+import { Outbox } from './outbox';
+import { createStore, type Store } from './store';
+
+/** How a person is signed in, and what else may differ between several people on one page. */
+export interface ParleyOptions {
+  /** True: HttpOnly cookies, and so one person for each browser. False: tokens in `store`, or in memory. */
+  cookie: boolean;
+  /** Where bearer tokens are kept, and under which name; see `SessionOptions`. */
+  store?: SessionOptions['store'];
+  key?: string;
+  /** Stands before all other links: sees every operation and result. */
+  link?: ApolloLink;
+  /** Stands around the transport of subscriptions: sees every event as it arrives. */
+  transport?(transport: Transport): Transport;
+}
+
+/** Everything one signed-in person has: session, Apollo client, live updates, messages on their way. `App` takes it. */
+export interface Parley {
+  readonly session: Session;
+  readonly client: ApolloClient;
+  readonly live: Live;
+  readonly outbox: Outbox;
+  readonly signedIn: Store<boolean>;
+  /** Why the last session ended; null while none did. */
+  readonly ended: Store<Ending | null>;
+  signIn(username: string, password: string): Promise<void>;
+  signUp(input: Omit<SignUpMutationVariables['input'], 'cookie'>): Promise<void>;
+  signOut(): Promise<void>;
+  /** Lets go of sockets and timers, and keeps the session. */
+  close(): void;
+}
+
+export function createParley(options: ParleyOptions): Parley {
+  const url = new URL('/graphql', location.href);
+  const session = createSession({
+    url: url.href,
+    cookie: options.cookie,
+    ...(options.store && { store: options.store }),
+    ...(options.key !== undefined && { key: options.key }),
+    signedOut(why) {
+      ended.set(why);
+      if (why === 'signedOut') outbox.clear();
+      leave();
+    },
+    signedIn: () => signedIn.set(true),
+  });
+  const signedIn = createStore(session.signedIn);
+  const ended = createStore<Ending | null>(null);
+
+  const socket = new URL(url);
+  socket.protocol = url.protocol.replace('http', 'ws');
+  const direct = webSocket(createClient, socket.href, session);
+  const transport = options.transport?.(direct) ?? direct;
+  const apollo = { ApolloLink, Observable, print };
+  const live = new Live();
+  const client = new ApolloClient({
+    cache: createCache(),
+    link: ApolloLink.from([
+      ...(options.link ? [options.link] : []),
+      live.link,
+      ApolloLink.split(
+        ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
+        resumeLink(apollo, transport, { session }),
+        authLink(apollo, session).concat(new HttpLink({ uri: url.href, credentials: options.cookie ? 'same-origin' : 'omit' })),
+      ),
+    ]),
+  });
+  const outbox = new Outbox(client, live, storage());
+  live.attach(client, outbox);
+
+  function leave(): void {
+    live.stop();
+    signedIn.set(false);
+    void client.clearStore();
+  }
+
+  function enter(tokens: Tokens): void {
+    ended.set(null);
+    session.begin(tokens);
+    signedIn.set(true);
+  }
+
+  const { cookie } = options;
+  return {
+    session, client, live, outbox, signedIn, ended,
+    async signIn(username, password) {
+      const input: SignInMutationVariables['input'] = { username, password, cookie };
+      const { data } = await client.mutate({ mutation: SignInDocument, variables: { input } });
+      if (data) enter(data.signIn);
+    },
+    async signUp(input) {
+      const { data } = await client.mutate({ mutation: SignUpDocument, variables: { input: { ...input, cookie } } });
+      if (data) enter(data.signUp);
+    },
+    signOut: () => session.signOut(),
+    close() {
+      live.stop();
+      outbox.close();
+      session.close();
+      void direct.dispose();
+    },
+  };
+}
+
+/** Where messages wait for the network; memory where the browser forbids to keep any. */
+function storage(): Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> {
+  try {
+    return localStorage;
+  } catch {
+    const kept = new Map<string, string>();
+    return { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => void kept.set(key, value), removeItem: (key) => void kept.delete(key) };
+  }
+}

@@ -1,0 +1,32 @@
+import { useSyncExternalStore } from 'react';
+
+/** A value that components can watch. */
+export interface Store<T> {
+  get(): T;
+  /** Takes a new value, and tells who watches unless it is the same. */
+  set(value: T): void;
+  /** @returns what ends it */
+  subscribe(listener: () => void): () => void;
+}
+
+export function createStore<T>(initial: T): Store<T> {
+  let value = initial;
+  const listeners = new Set<() => void>();
+  return {
+    get: () => value,
+    set(next) {
+      if (Object.is(next, value)) return;
+      value = next;
+      for (const listener of [...listeners]) listener();
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+/** The value of a store, now and whenever it changes. */
+export function useStore<T>(store: Store<T>): T {
+  return useSyncExternalStore(store.subscribe, store.get);
+}

@@ -1,0 +1,94 @@
+// Package web holds what browsers are served: the app and GraphiQL, complete and without anything from elsewhere.
+package web
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+)
+
+// archive is a zip file whose entries leave as they lie in it: compressed, for a client that takes gzip.
+type archive struct {
+	files  map[string]*zip.File // by path, with a slash in front
+	policy string               // the Content-Security-Policy of each
+}
+
+// open reads an archive that has an index.html.
+func open(name string, content []byte, policy string) (*archive, error) {
+	z, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	a := &archive{files: make(map[string]*zip.File, len(z.File)), policy: policy}
+	for _, f := range z.File {
+		a.files["/"+f.Name] = f
+	}
+	if a.files["/index.html"] == nil {
+		return nil, fmt.Errorf("%s: no index.html", name)
+	}
+	a.files["/"] = a.files["/index.html"]
+	return a, nil
+}
+
+// onlyReading answers everything but GET and HEAD.
+func onlyReading(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "only GET", http.StatusMethodNotAllowed)
+			return
+		}
+		next(w, r)
+	})
+}
+
+func (a *archive) serve(w http.ResponseWriter, r *http.Request, f *zip.File) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", a.policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Type", mime.TypeByExtension(path.Ext(f.Name)))
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("Cache-Control", "no-cache")
+	if strings.HasPrefix(f.Name, "c/") { // the name changes with the content
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	tag := fmt.Sprintf(`"%08x-%x"`, f.CRC32, f.UncompressedSize64)
+	h.Set("ETag", tag)
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && f.Method == zip.Deflate {
+		raw, err := f.OpenRaw()
+		if err != nil {
+			http.Error(w, "the archive is damaged", http.StatusInternalServerError)
+			return
+		}
+		h.Set("Content-Encoding", "gzip")
+		h.Set("Content-Length", fmt.Sprint(f.CompressedSize64+18))
+		if r.Method == http.MethodHead {
+			return
+		}
+		// A gzip member is a header of ten bytes, the same deflate stream, and CRC and length.
+		_, _ = w.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255})
+		_, _ = io.Copy(w, raw)
+		_, _ = w.Write(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, f.CRC32), uint32(f.UncompressedSize64)))
+		return
+	}
+	content, err := f.Open()
+	if err != nil {
+		http.Error(w, "the archive is damaged", http.StatusInternalServerError)
+		return
+	}
+	defer func() { _ = content.Close() }()
+	h.Set("Content-Length", fmt.Sprint(f.UncompressedSize64))
+	if r.Method != http.MethodHead {
+		_, _ = io.Copy(w, content)
+	}
+}
