@@ -30,7 +30,7 @@ test-go: postgres ## Run the Go tests, on SQLite and on PostgreSQL; PKG=./intern
 	$(GOTEST) $(or $(PKG),./...)
 
 test-clients: modules ## Run what npm has to try against a server: its clients, and the audits
-	CI=1 $(GOTEST) -v -run '^Test(Clients|Codegen|Audits)$$' ./internal/app ./internal/transport/httpapi
+	CI=1 $(GOTEST) -v -run '^Test(Clients|Codegen|ParleyClient|Audits)$$' ./internal/app ./internal/transport/httpapi
 
 lint: ## Check the code's style and look for likely mistakes
 	$(TOOL) golangci-lint run ./...

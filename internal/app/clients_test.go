@@ -27,17 +27,7 @@ func TestCodegen(t *testing.T) {
 // mustNode returns what runs the tests of a folder in web/clients, with more in the environment.
 func mustNode(t *testing.T, folder string) (run func(t *testing.T, env ...string)) {
 	t.Helper()
-	clients, err := filepath.Abs("../../web/clients")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(clients, "..", "node_modules", "graphql-ws")); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("needs Node.js, and npm ci in web: make test sees to it")
-		}
-		t.Skip("needs Node.js, and npm ci in web: make test sees to it")
-	}
-	files, err := filepath.Glob(filepath.Join(clients, folder, "*.test.mjs"))
+	files, err := filepath.Glob(filepath.Join(mustHaveModules(t), "clients", folder, "*.test.mjs"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("found no tests in %s: %v", folder, err)
 	}
@@ -49,4 +39,21 @@ func mustNode(t *testing.T, folder string) (run func(t *testing.T, env ...string
 			t.Errorf("%v\n%s", err, out)
 		}
 	}
+}
+
+// mustHaveModules is the folder web, in which npm has installed what it needs; without that the test is skipped, except
+// where nothing may be.
+func mustHaveModules(t *testing.T) string {
+	t.Helper()
+	web, err := filepath.Abs("../../web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(web, "node_modules", ".package-lock.json")); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("needs Node.js, and npm ci in web: make test sees to it")
+		}
+		t.Skip("needs Node.js, and npm ci in web: make test sees to it")
+	}
+	return web
 }

@@ -1,0 +1,243 @@
+// Sessions against a real server: refreshing, ending, tabs, cookies.
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { createSession, type Ending, ParleyError, type Session, type SessionOptions, type Store, type Tokens } from 'parley-client';
+import { password, Person, Server, until, Wire } from './world.ts';
+
+const TOKENS = '{ accessToken accessTokenExpiresAt refreshToken session { lastUsedAt } }';
+const ME = '{ me { username } }';
+
+interface Me {
+  me: { username: string } | null;
+}
+
+/** A fetch that counts requests by operation, and can lose their answers. */
+class Network {
+  readonly asked: string[] = [];
+  broken = false;
+  readonly fetch: typeof fetch = async (input, init) => {
+    const { query } = JSON.parse(String(init?.body)) as { query: string };
+    if (this.broken) throw new TypeError('fetch failed');
+    this.asked.push(/^(?:mutation|query) (\w+)/.exec(query)?.[1] ?? 'other');
+    return fetch(input, init);
+  };
+  count(name: string): number {
+    return this.asked.filter((asked) => asked === name).length;
+  }
+}
+
+/** Tabs of one browser: they share a store, whose events they hear, and locks. */
+class Browser {
+  readonly #items = new Map<string, string>();
+  readonly #locks = new Map<string, Promise<unknown>>();
+  readonly #tabs: { store: Store; listeners: ((event: { key: string }) => void)[] }[] = [];
+
+  constructor() {
+    const locks = {
+      request: <T>(name: string, work: () => Promise<T>): Promise<T> => {
+        const turn = (this.#locks.get(name) ?? Promise.resolve()).then(work);
+        this.#locks.set(name, turn.catch(() => {}));
+        return turn;
+      },
+    };
+    for (const [name, value] of Object.entries({
+      navigator: { locks },
+      addEventListener: (type: string, listener: (event: { key: string }) => void) => {
+        if (type === 'storage') this.#tabs.at(-1)?.listeners.push(listener);
+      },
+      removeEventListener: () => {},
+    })) {
+      Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+    }
+  }
+
+  /** Opens a tab: what listens from now on listens there. */
+  open(): Store {
+    const tab = { store: {} as Store, listeners: [] as ((event: { key: string }) => void)[] };
+    const tell = (key: string) => {
+      for (const other of this.#tabs) if (other !== tab) for (const listener of other.listeners) setTimeout(() => listener({ key }), 5);
+    };
+    tab.store = {
+      getItem: (key) => this.#items.get(key) ?? null,
+      setItem: (key, value) => (this.#items.set(key, value), tell(key)),
+      removeItem: (key) => (this.#items.delete(key), tell(key)),
+    };
+    this.#tabs.push(tab);
+    return tab.store;
+  }
+}
+
+/** Opens a session that notes its endings. */
+function open(t: TestContext, options: SessionOptions): { session: Session; endings: Ending[]; beginnings: number } {
+  const tab = { endings: [] as Ending[], beginnings: 0, session: undefined as unknown as Session };
+  tab.session = createSession({ ...options, signedOut: (why) => tab.endings.push(why), signedIn: () => tab.beginnings++ });
+  t.after(() => tab.session.close());
+  return tab;
+}
+
+async function signUp(session: Session, username: string, more: object = {}): Promise<void> {
+  const answer = await session.request<{ signUp: Tokens }>(
+    `mutation ($input: SignUpInput!) { signUp(input: $input) ${TOKENS} }`, { input: { username, password, ...more } },
+  );
+  session.begin(answer.signUp);
+}
+
+describe('sessions', { timeout: 50_000 }, () => {
+  it('refresh once, however many ask', async (t) => {
+    const server = await Server.start(t);
+    const network = new Network();
+    const { session } = await Person.signUp(t, server, { fetch: network.fetch });
+    const { version } = session;
+    assert.deepEqual(await Promise.all(Array.from({ length: 20 }, () => session.renew(version))), Array(20).fill(true));
+    assert.equal(network.count('Refresh'), 1);
+    assert.equal(await session.renew(version), true); // somebody has
+    assert.equal(network.count('Refresh'), 1);
+    assert.equal(await session.renew(), true);
+    assert.equal(network.count('Refresh'), 2);
+    assert(session.version > version);
+  });
+
+  it('are not over because there is no network', async (t) => {
+    const server = await Server.start(t);
+    const network = new Network();
+    const { session, endings, username } = await Person.signUp(t, server, { fetch: network.fetch });
+    network.broken = true;
+    await assert.rejects(session.renew());
+    assert(await session.authorization()); // still good
+    network.broken = false;
+    await server.kill();
+    await assert.rejects(session.renew());
+    await server.restart();
+    assert.equal(await session.renew(), true);
+    assert.deepEqual(await session.request<Me>(ME), { me: { username } });
+    assert.deepEqual(endings, []);
+  });
+
+  it('refresh by themselves before the access token expires, whatever this clock says', async (t) => {
+    const server = await Server.start(t, '--access-ttl', '10s');
+    const wrong = t.mock.method(Date, 'now', ((now) => () => now.call(Date) + 3_600_000)(Date.now));
+    const network = new Network();
+    const { session } = await Person.signUp(t, server, { fetch: network.fetch });
+    await session.request(ME);
+    assert.equal(network.count('Refresh'), 0, 'refreshed at once because this clock is fast');
+    await until('the refresh', () => network.count('Refresh') === 1, 9_500);
+    wrong.mock.restore();
+  });
+
+  it('begin anew with what a request was refused with', async (t) => {
+    const server = await Server.start(t);
+    const { session, username } = await Person.signUp(t, server);
+    const { signIn } = await session.request<{ signIn: Tokens }>(`mutation ($input: SignInInput!) { signIn(input: $input) ${TOKENS} }`, { input: { username, password } });
+    session.begin({ ...signIn, accessToken: 'worn out' });
+    const { sessions } = await session.request<{ sessions: { nodes: unknown[] } }>('{ sessions { nodes { id } } }');
+    assert.equal(sessions.nodes.length, 2);
+    await assert.rejects(
+      session.request(`mutation ($input: SignInInput!) { signIn(input: $input) ${TOKENS} }`, { input: { username, password: 'wrong' } }),
+      (e) => e instanceof ParleyError && e.code === 'UNAUTHENTICATED',
+    );
+    assert(session.signedIn);
+  });
+
+  it('end when a refresh token was used by somebody else', async (t) => {
+    const server = await Server.start(t);
+    const { session, endings, username } = await Person.signUp(t, server);
+    const { signIn } = await session.request<{ signIn: Tokens }>(`mutation ($input: SignInInput!) { signIn(input: $input) ${TOKENS} }`, { input: { username, password } });
+    session.begin(signIn);
+    const thief = open(t, { url: server.url });
+    thief.session.begin(signIn);
+    assert.equal(await thief.session.renew(), true);
+    assert.equal(await session.renew(), false);
+    assert.equal(await thief.session.renew(), false);
+    assert.deepEqual([endings, thief.endings], [['ended'], ['ended']]);
+  });
+
+  it('are shared by tabs: one refresh, one sign-out', async (t) => {
+    const server = await Server.start(t);
+    const browser = new Browser();
+    const network = new Network();
+    const tab = () => open(t, { url: server.url, store: browser.open(), fetch: network.fetch });
+    const one = tab();
+    await signUp(one.session, 'tabs');
+    const two = tab();
+    const three = tab();
+    assert(two.session.signedIn);
+    assert.deepEqual(await Promise.all([one, two, three].map(({ session }) => session.renew())), [true, true, true]);
+    assert.equal(network.count('Refresh'), 1);
+    const authorization = await one.session.authorization();
+    assert(authorization);
+    assert.equal(await two.session.authorization(), authorization);
+    await two.session.signOut();
+    await until('the others to hear', () => one.endings.length + three.endings.length === 2);
+    assert.deepEqual([one, two, three].map(({ endings }) => endings), [['elsewhere'], ['signedOut'], ['elsewhere']]);
+    assert.equal(await one.session.authorization(), undefined);
+    await signUp(three.session, 'tabs-2');
+    await until('the others to hear', () => one.beginnings === 1);
+    assert.equal((await one.session.request<Me>(ME)).me?.username, 'tabs-2');
+    await signUp(one.session, 'tabs-3'); // as somebody else
+    await until('the others to hear', () => three.endings.at(-1) === 'elsewhere');
+    assert.equal((await three.session.request<Me>(ME)).me?.username, 'tabs-3');
+  });
+
+  it('end on the server, too', async (t) => {
+    const server = await Server.start(t);
+    const { session, endings } = await Person.signUp(t, server);
+    const authorization = await session.authorization();
+    assert(authorization);
+    await session.signOut();
+    await session.signOut();
+    assert.deepEqual(endings, ['signedOut']);
+    const answer = await fetch(server.url, {
+      method: 'POST', headers: { 'content-type': 'application/json', authorization }, body: JSON.stringify({ query: ME }),
+    });
+    assert.deepEqual(await answer.json(), { data: { me: null } });
+  });
+
+  it('end here when the server cannot be reached, and say so', async (t) => {
+    const server = await Server.start(t);
+    const wire = await Wire.to(t, server);
+    const person = await Person.signUp(t, server, { url: wire.url });
+    wire.cut();
+    await assert.rejects(person.session.signOut(), ParleyError);
+    assert.deepEqual(person.endings, ['signedOut']);
+  });
+
+  it('are carried by cookies that no script sees', async (t) => {
+    const server = await Server.start(t);
+    const browser = new Browser();
+    const jar = new Map<string, string>();
+    const network = new Network();
+    const withCookies: typeof fetch = async (input, init) => {
+      assert.equal(init?.credentials, 'include');
+      const headers = new Headers(init.headers);
+      assert.equal(headers.get('authorization'), null);
+      headers.set('cookie', Array.from(jar, ([name, value]) => `${name}=${value}`).join('; '));
+      const answer = await network.fetch(input, { ...init, headers });
+      for (const line of answer.headers.getSetCookie()) {
+        const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
+        if (value === '') jar.delete(name);
+        else jar.set(name, value);
+      }
+      return answer;
+    };
+    const store = browser.open();
+    const one = open(t, { url: server.url, cookie: true, store, fetch: withCookies });
+    const two = open(t, { url: server.url, cookie: true, store: browser.open(), fetch: withCookies });
+    await signUp(one.session, 'cookies', { cookie: true });
+    await until('the other tab to hear', () => two.beginnings === 1);
+    assert.equal(await one.session.authorization(), undefined);
+    assert.equal((await two.session.request<Me>(ME)).me?.username, 'cookies');
+    assert(!/Token|"access"|"refresh"/.test(store.getItem('parley.session') ?? ''));
+    const refreshToken = jar.get('parley_refresh');
+    assert.deepEqual(await Promise.all([one.session.renew(), two.session.renew()]), [true, true]);
+    assert.equal(network.count('Refresh'), 1);
+    assert.notEqual(jar.get('parley_refresh'), refreshToken);
+    network.broken = true;
+    await assert.rejects(one.session.signOut());
+    assert(one.session.signedIn);
+    network.broken = false;
+    await one.session.signOut();
+    assert.equal(jar.size, 0);
+    await until('the other tab to hear', () => two.endings.length === 1);
+    assert.deepEqual([one.endings, two.endings], [['signedOut'], ['elsewhere']]);
+  });
+});

@@ -1,0 +1,419 @@
+// A real server that can be harmed, a cable to it that can be cut, people who write, and listeners of every kind.
+import { ApolloClient, ApolloLink, gql, InMemoryCache, Observable } from '@apollo/client';
+import { print } from '@apollo/client/utilities';
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { TestContext } from 'node:test';
+import { createClient as createStreams } from 'graphql-sse';
+import { createClient } from 'graphql-ws';
+import {
+  createSession, type Event, type Handlers, type ParleyError, type Result, resume, type Session, type SessionOptions, sse, type Status,
+  type Subscription, type Tokens, type Transport, webSocket,
+} from 'parley-client';
+import { resumeLink } from 'parley-client/apollo';
+import WebSocket from 'ws';
+
+const binary = process.env['PARLEY_BIN'] ?? assert.fail('set PARLEY_BIN to the program: go test -run TestParleyClient ./internal/app does it');
+
+/** How soon to come back in tests. */
+export const retry = { first: 50, most: 400 };
+
+/** A server process on a port and a database of its own. */
+export class Server {
+  readonly port: number;
+  readonly data: string;
+  readonly #settings: string[];
+  #process: ChildProcess | undefined;
+
+  static async start(t: TestContext, ...settings: string[]): Promise<Server> {
+    const server = new Server(await freePort(), await mkdtemp(join(tmpdir(), 'parley-client-')), settings);
+    t.after(async () => {
+      await server.kill();
+      await rm(server.data, { recursive: true, force: true });
+    });
+    await server.restart();
+    return server;
+  }
+
+  private constructor(port: number, data: string, settings: string[]) {
+    this.port = port;
+    this.data = data;
+    this.#settings = settings;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}/graphql`;
+  }
+
+  /** Starts it, again if need be, and waits until it serves. */
+  async restart(): Promise<void> {
+    const child = spawn(
+      binary,
+      ['serve', '--addr', `127.0.0.1:${this.port}`, '--data', this.data, '--log-level', 'error', '--sends-per-second', '10000',
+        '--sign-ins-per-user', '10000', '--sign-ins-per-addr', '10000', '--backup-every', '0s', '--sqlite-sync', 'NORMAL', ...this.#settings],
+      { stdio: ['ignore', 'pipe', 'inherit'], env: {} },
+    );
+    this.#process = child;
+    for await (const line of createInterface(child.stdout)) if (line.includes('API:')) return;
+    assert.fail('the server ended instead of serving');
+  }
+
+  kill = () => this.#end('SIGKILL');
+  drain = () => this.#end('SIGTERM');
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#process;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+  }
+
+  /** What the server counts. */
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(new URL('/metrics', this.url))).text();
+    return Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
+  }
+
+  /** Runs another command of the program on the database, while no server does. */
+  async command(...words: string[]): Promise<void> {
+    const child = spawn(binary, [...words, '--data', this.data], { stdio: 'ignore', env: {} });
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert(address !== null && typeof address === 'object');
+  server.close();
+  return address.port;
+}
+
+/** A cable to a server: a TCP proxy that can be cut, and can swallow everything without a word. */
+export class Wire {
+  readonly port: number;
+  readonly #server: net.Server;
+  readonly #ends = new Set<net.Socket>();
+  #broken = false;
+  /** Bytes a second, each way; 0: no limit. For connections that are made from now on. */
+  rate = 0;
+  /** Connections that were made. */
+  count = 0;
+
+  static async to(t: TestContext, server: Server): Promise<Wire> {
+    const listener = net.createServer().listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const address = listener.address();
+    assert(address !== null && typeof address === 'object');
+    const wire = new Wire(listener, address.port, server.port);
+    t.after(() => wire.close());
+    return wire;
+  }
+
+  private constructor(server: net.Server, port: number, target: number) {
+    this.port = port;
+    this.#server = server;
+    server.on('connection', (near) => {
+      if (this.#broken) return near.destroy();
+      this.count++;
+      const far = net.connect({ port: target, host: '127.0.0.1' });
+      for (const [from, into] of [[near, far], [far, near]] as const) {
+        this.#ends.add(from);
+        const { rate } = this;
+        from.on('data', (chunk) => {
+          into.write(chunk);
+          if (rate === 0) return;
+          from.pause();
+          setTimeout(() => from.resume(), (chunk.length / rate) * 1000);
+        });
+        from.on('error', () => {}); // `close` follows
+        from.on('close', () => {
+          this.#ends.delete(from);
+          into.destroy();
+        });
+      }
+      return undefined;
+    });
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}/graphql`;
+  }
+
+  /** Ends all connections, and refuses others until it is mended. */
+  cut(): void {
+    this.#broken = true;
+    for (const end of this.#ends) end.destroy();
+  }
+
+  mend(): void {
+    this.#broken = false;
+  }
+
+  /** From now on nothing passes through the connections that there are, and nobody is told. */
+  starve(): void {
+    for (const end of this.#ends) end.removeAllListeners('data').pause();
+  }
+
+  close(): void {
+    this.cut();
+    this.#server.close();
+  }
+}
+
+const TOKENS = '{ accessToken accessTokenExpiresAt refreshToken session { id lastUsedAt } user { id username } }';
+
+export const password = 'correct horse battery';
+
+/** Somebody who is signed in. */
+export class Person {
+  readonly session: Session;
+  readonly username: string;
+  readonly endings: string[] = [];
+
+  /** @param url how their session reaches the server */
+  static async signUp(t: TestContext, server: Server, options: Partial<SessionOptions> = {}): Promise<Person> {
+    const person = new Person(server, `u-${randomUUID().slice(0, 12)}`, options);
+    t.after(() => person.session.close());
+    const { signUp } = await person.session.request<{ signUp: Tokens }>(
+      `mutation ($input: SignUpInput!) { signUp(input: $input) ${TOKENS} }`, { input: { username: person.username, password } },
+    );
+    person.session.begin(signUp);
+    return person;
+  }
+
+  private constructor(server: Server, username: string, options: Partial<SessionOptions>) {
+    this.username = username;
+    this.session = createSession({ url: server.url, signedOut: (why) => this.endings.push(why), ...options });
+  }
+
+  /** Signs in on another device. */
+  signIn(): Promise<{ signIn: Tokens & { session: { id: string } } }> {
+    return this.session.request(`mutation ($input: SignInInput!) { signIn(input: $input) ${TOKENS} }`, { input: { username: this.username, password } });
+  }
+
+  async cursor(): Promise<string> {
+    return (await this.session.request<{ cursor: string }>('{ cursor }')).cursor;
+  }
+
+  async group(): Promise<string> {
+    const made = await this.session.request<{ createGroup: { conversation: { id: string } } }>(
+      'mutation { createGroup(input: { title: "a group" }) { conversation { id } } }',
+    );
+    return made.createGroup.conversation.id;
+  }
+
+  /** Sends a message, as often as it takes, and returns its place in the conversation. */
+  async send(conversationId: string, body: string): Promise<number> {
+    const input = { conversationId, body, clientKey: randomUUID() };
+    for (let left = 400; ; left--) {
+      try {
+        const { sendMessage } = await this.session.request<{ sendMessage: { message: { seq: number } } }>(
+          'mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { seq } } }', { input },
+        );
+        return sendMessage.message.seq;
+      } catch (cause) {
+        if (left === 0) throw cause;
+        await pause(25);
+      }
+    }
+  }
+}
+
+export const EVENTS = `subscription Events($after: Cursor, $types: [EventType!]) {
+  events(after: $after, types: $types) { __typename cursor ... on MessageAdded { message { seq body } } }
+}`;
+
+export interface Message extends Event {
+  message?: { seq: number; body: string };
+}
+
+/** What a listener was told. */
+export class Record {
+  readonly bodies: string[] = [];
+  readonly cursors: string[] = [];
+  readonly statuses: Status[] = [];
+  readonly causes: string[] = [];
+  readonly errors: ParleyError[] = [];
+  caughtUp = 0;
+  completed = 0;
+  expired = 0;
+
+  /** The handlers that write it. */
+  handlers(refetch?: () => Promise<string | null>): Required<Omit<Handlers<Message>, 'expired'>> & Pick<Handlers<Message>, 'expired'> {
+    return {
+      next: (event) => {
+        this.cursors.push(event.cursor);
+        this.bodies.push(event.message?.body ?? event.__typename);
+      },
+      caughtUp: () => this.caughtUp++,
+      status: (status, detail) => {
+        this.statuses.push(status);
+        if (detail.cause) this.causes.push(detail.cause.message);
+      },
+      error: (error) => this.errors.push(error),
+      complete: () => this.completed++,
+      ...(refetch && {
+        expired: () => {
+          this.expired++;
+          return refetch();
+        },
+      }),
+    };
+  }
+
+  get status(): Status | undefined {
+    return this.statuses.at(-1);
+  }
+}
+
+/** Waits until something is so. */
+export async function until(what: string, so: () => boolean, ms = 20_000): Promise<void> {
+  const late = Date.now() + ms;
+  while (!so()) {
+    if (Date.now() > late) assert.fail(`waited for ${what}`);
+    await pause(10);
+  }
+}
+
+/** Where a listener connects, and as whom. */
+export interface Place {
+  url: string;
+  session: Session;
+}
+
+type Listen = (place: Place, handlers: Handlers<Message>, query: string, variables: { [name: string]: unknown }) => Subscription;
+
+const socketUrl = (url: string) => url.replace('http', 'ws');
+
+/** The transport of each library, set up as the README says. */
+export const transports: { readonly [kind: string]: (place: Place) => Transport } = {
+  'webSocket()': ({ url, session }) =>
+    webSocket(createClient, socketUrl(url), session, { webSocketImpl: WebSocket, keepAlive: 500, silence: 500 }),
+  'graphql-ws': ({ url, session }) => ({
+    session,
+    subscribe: createClient({
+      url: socketUrl(url),
+      webSocketImpl: WebSocket,
+      connectionParams: async () => ({ authorization: await session.authorization() }),
+      retryAttempts: Infinity,
+      shouldRetry: () => true,
+      retryWait: () => pause(50),
+    }).subscribe,
+  }),
+  'sse()': ({ url, session }) => sse(url, session, { silence: 1_600 }),
+  'graphql-sse': ({ url, session }) => ({
+    session,
+    subscribe: createStreams({
+      url,
+      headers: async (): Promise<{ [name: string]: string }> => {
+        const authorization = await session.authorization();
+        return authorization === undefined ? {} : { authorization };
+      },
+      retryAttempts: 0,
+    }).subscribe,
+  }),
+};
+
+function apollo(place: Place, handlers: Handlers<Message>, query: string, variables: { [name: string]: unknown }): Subscription {
+  const transport = transports['webSocket()']?.(place);
+  assert(transport);
+  const client = new ApolloClient({
+    cache: new InMemoryCache(),
+    link: resumeLink({ ApolloLink, Observable, print }, transport, { retry }),
+  });
+  let status: Status = 'connecting';
+  let cursor: string | null = null;
+  let failed = false;
+  const { expired } = handlers;
+  const subscription = client
+    .subscribe<{ [field: string]: Message }>({
+      query: gql(query),
+      variables,
+      errorPolicy: 'all',
+      context: {
+        resume: {
+          caughtUp: (at) => handlers.caughtUp?.((cursor = at), {}),
+          status: (now, detail) => handlers.status?.((status = now), detail),
+          ...(expired && { expired }),
+        },
+      },
+    })
+    .subscribe({
+      next({ data, error }) {
+        const [event] = Object.values(data ?? {});
+        // Apollo Client makes results of the errors of subscriptions, and completes them.
+        if (error) {
+          failed = true;
+          handlers.error?.(error as ParleyError);
+        } else if (event && event.__typename !== 'CaughtUp') {
+          cursor = event.cursor;
+          handlers.next(event, { data } as Result);
+        }
+      },
+      error: (error) => handlers.error?.(error),
+      complete() {
+        if (!failed) handlers.complete?.();
+      },
+    });
+  return {
+    get status() {
+      return status;
+    },
+    get cursor() {
+      return cursor;
+    },
+    close: () => subscription.unsubscribe(),
+  };
+}
+
+/** Every way to listen. */
+export const kinds: { readonly [kind: string]: Listen } = {
+  ...Object.fromEntries(
+    Object.entries(transports).map(([kind, make]): [string, Listen] => [
+      kind,
+      (place, handlers, query, variables) => resume<Message>(make(place), { query, variables }, handlers, { retry }),
+    ]),
+  ),
+  'Apollo Client': apollo,
+};
+
+/** Listens in every way at once. */
+export function listenAll(
+  t: TestContext, place: Place, variables: { [name: string]: unknown }, refetch?: () => Promise<string | null>, query = EVENTS, only = Object.keys(kinds),
+): Map<string, Record> {
+  return new Map(
+    Object.entries(kinds).filter(([kind]) => only.includes(kind)).map(([kind, listen]) => {
+      const record = new Record();
+      const subscription = listen(place, record.handlers(refetch), query, variables);
+      t.after(() => subscription.close());
+      return [kind, record];
+    }),
+  );
+}
+
+/** Waits until every listener has heard of as much as was said, and holds each to it: once and in order. */
+export async function judge(records: Map<string, Record>, want: readonly string[]): Promise<void> {
+  for (const [kind, record] of records) {
+    await until(
+      `${want.length} events by ${kind}, which has ${record.bodies.length} and is ${record.statuses.slice(-5).join(', ')}: ${record.causes.at(-1)}`,
+      () => record.bodies.length >= want.length && record.status === 'live',
+    );
+  }
+  await pause(100); // for what comes twice
+  for (const [kind, record] of records) {
+    assert.deepEqual(record.bodies, want, kind);
+    assert.equal(new Set(record.cursors).size, want.length, kind);
+    assert.deepEqual(record.errors, [], kind);
+  }
+}
