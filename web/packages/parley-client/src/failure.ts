@@ -59,9 +59,9 @@ export function failureOf(cause: unknown): Failure {
     return failure(kinds[error.code ?? ''] ?? 'fatal', error, typeof retryAfter === 'number' ? retryAfter * 1000 : 0);
   }
   const code = property(cause, 'code');
-  if (typeof code === 'number') {
-    const reason = text(property(cause, 'reason'));
-    return closed(code, new ParleyError(`the socket was closed: ${code}${reason ? ' ' + reason : ''}`, { cause }));
+  const reason = property(cause, 'reason');
+  if (typeof code === 'number' && typeof reason === 'string') { // a DOMException has a code, too
+    return closed(code, new ParleyError(`the socket was closed: ${code} ${reason}`.trimEnd(), { cause }));
   }
   const response = property(cause, 'response');
   const status = response instanceof Response ? response.status : property(cause, 'statusCode');

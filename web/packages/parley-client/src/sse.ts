@@ -69,7 +69,8 @@ export function sse(url: string, session?: Session, options: StreamOptions = {})
         }
       };
       read().catch((cause: unknown) => {
-        end(() => sink.error(abort.signal.aborted ? abort.signal.reason : cause));
+        const why: unknown = abort.signal.aborted ? abort.signal.reason : cause; // `end` aborts, too
+        end(() => sink.error(why));
       });
       return () => end();
     },

@@ -83,6 +83,7 @@ describe('every message once and in order', { concurrency: true, timeout: 55_000
     for (const [kind, r] of records) await until(`${kind} to be live`, () => r.bodies.length > 10 && r.status === 'live');
     wire.starve();
     for (const [kind, r] of records) await until(`${kind} to notice`, () => r.statuses.includes('waiting'));
+    assert.deepEqual(Array.from(records.values(), (r) => r.causes[0]), ['the socket was closed: 4499 Terminated', 'the stream fell silent', 'the socket was closed: 4499 Terminated']);
     await writer.stop();
     await judge(records, writer.written);
   });

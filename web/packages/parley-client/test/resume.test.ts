@@ -155,7 +155,10 @@ describe('resume', () => {
     s.event('c1');
     s.last.sink.error(close(1006));
     assert.equal(await s.wait(t), 1_010);
+    s.last.sink.error(new DOMException('too late', 'TimeoutError'));
+    assert.equal(await s.wait(t), 2_010);
     assert.deepEqual(s.record.errors, []);
+    assert.deepEqual(s.record.causes.slice(-3), ['fetch failed', 'the socket was closed: 1006', 'too late']);
   });
 
   it('spreads who comes back over time', (t) => {
@@ -275,6 +278,20 @@ describe('resume', () => {
     }
     s.last.sink.next({ data: null, errors: [{ message: 'internal error', extensions: { code: 'INTERNAL' } }] });
     assert.deepEqual(s.record.errors.map((e) => e.code), ['INTERNAL']);
+  });
+
+  it('ends at once with what would be refused again', (t) => {
+    for (const cause of [
+      [{ message: '', extensions: { code: 'FORBIDDEN' } }], [{ message: '', extensions: { code: 'QUERY_TOO_COMPLEX' } }], [{ message: 'no code' }],
+      close(4400), close(4406), close(1009), Object.assign(new Error(), { response: new Response('', { status: 403 }) }),
+    ]) {
+      const s = new Stage(t);
+      s.last.sink.error(cause);
+      t.mock.timers.tick(100_000);
+      assert.deepEqual([s.attempts.length, s.record.errors.length, s.record.status], [1, 1, 'closed']);
+      t.mock.timers.reset();
+      t.mock.restoreAll();
+    }
   });
 
   it('says so when a subscription could not be resumed', (t) => {

@@ -182,8 +182,8 @@ export class Person {
   readonly endings: string[] = [];
 
   /** @param url how their session reaches the server */
-  static async signUp(t: TestContext, server: Server, options: Partial<SessionOptions> = {}): Promise<Person> {
-    const person = new Person(server, `u-${randomUUID().slice(0, 12)}`, options);
+  static async signUp(t: TestContext, server: Server, options: Partial<SessionOptions> = {}, username = `u-${randomUUID().slice(0, 12)}`): Promise<Person> {
+    const person = new Person(server, username, options);
     t.after(() => person.session.close());
     const { signUp } = await person.session.request<{ signUp: Tokens }>(
       `mutation ($input: SignUpInput!) { signUp(input: $input) ${TOKENS} }`, { input: { username: person.username, password } },
