@@ -9,12 +9,28 @@ import (
 	"context"
 
 	"github.com/parley-chat/parley/graph/generated"
+	"github.com/parley-chat/parley/graph/model"
 	"github.com/parley-chat/parley/internal/chat"
 )
 
 func (r *queryResolver) Cursor(ctx context.Context) (*chat.Cursor, error) {
 	c := r.cursor(appliedAt(ctx))
 	return &c, nil
+}
+
+func (r *queryResolver) Node(ctx context.Context, id chat.ID) (model.Node, error) {
+	switch id.Kind {
+	case chat.KindConversation:
+		return r.Conversation(ctx, id)
+	case chat.KindMessage:
+		return r.message(ctx, id)
+	case chat.KindUser:
+		return r.User(ctx, id)
+	}
+	if _, err := chat.MustViewer(ctx); err != nil {
+		return nil, err
+	}
+	return nil, chat.ErrNotFound
 }
 
 func (r *Resolver) Mutation() generated.MutationResolver { return &mutationResolver{r} }

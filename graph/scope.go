@@ -18,7 +18,7 @@ const people chat.Scope = ""
 
 // Scopes say which scope a root field needs of an API key. What does not stand here is for people.
 var Scopes = map[string]chat.Scope{
-	"cursor": chat.ScopeRead, "me": chat.ScopeRead, "user": chat.ScopeRead, "users": chat.ScopeRead,
+	"cursor": chat.ScopeRead, "node": chat.ScopeRead, "me": chat.ScopeRead, "user": chat.ScopeRead, "users": chat.ScopeRead,
 	"friends": chat.ScopeRead, "friendRequests": chat.ScopeRead, "blockedUsers": chat.ScopeRead,
 	"conversations": chat.ScopeRead, "conversation": chat.ScopeRead,
 	"sessions": people, "bots": people,

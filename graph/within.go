@@ -68,6 +68,25 @@ func (r *Resolver) membership(ctx context.Context, c *chat.Conversation) (*chat.
 	return r.loaders(ctx).Memberships.Load(ctx, c.ID)
 }
 
+// message is a message of a conversation that the viewer is in.
+func (r *Resolver) message(ctx context.Context, id chat.ID) (*chat.Message, error) {
+	if _, err := chat.MustViewer(ctx); err != nil {
+		return nil, err
+	}
+	m, err := r.loaders(ctx).Messages.Load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	mine, err := r.loaders(ctx).Memberships.Load(ctx, m.Conversation)
+	if err == nil && mine == nil {
+		err = chat.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
 // inside says whether the viewer is in the conversation of a notification. It is only for fields that are marked @viewer.
 func (r *Resolver) inside(ctx context.Context, n *chat.Notification) (bool, error) {
 	if n.Conversation.IsZero() {

@@ -627,6 +627,7 @@ type ComplexityRoot struct {
 		FriendRequests          func(childComplexity int, direction model.FriendRequestDirection, status chat.RequestStatus, first *int, after *string, last *int, before *string) int
 		Friends                 func(childComplexity int, first *int, after *string, last *int, before *string) int
 		Me                      func(childComplexity int) int
+		Node                    func(childComplexity int, id chat.ID) int
 		NotificationPreferences func(childComplexity int) int
 		Notifications           func(childComplexity int, unreadOnly bool, first *int, after *string, last *int, before *string) int
 		PushPublicKey           func(childComplexity int) int
@@ -3448,6 +3449,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Me(childComplexity), true
+	case "Query.node":
+		if e.ComplexityRoot.Query.Node == nil {
+			break
+		}
+
+		args, err := ec.field_Query_node_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Node(childComplexity, args["id"].(chat.ID)), true
 	case "Query.notificationPreferences":
 		if e.ComplexityRoot.Query.NotificationPreferences == nil {
 			break
@@ -4857,6 +4869,12 @@ Whoever shows a cursor has seen every change up to it that they may see.
 """
 scalar Cursor
 
+"What ` + "`" + `node` + "`" + ` finds again by its id: of these the id is known wherever they are shown, which is what Relay keeps and refetches by."
+interface Node {
+  "Tells its kind by how it begins, and is never used again."
+  id: ID!
+}
+
 "Everything that can be read. Each root field that needs a signed-in viewer answers ` + "`" + `UNAUTHENTICATED` + "`" + ` without one."
 type Query {
   """
@@ -4864,6 +4882,14 @@ type Query {
   and there is no hole between what the query showed and what the subscription delivers.
   """
   cursor: Cursor!
+  """
+  A conversation, a message or a user by its id: what Relay's ` + "`" + `@refetchable` + "`" + ` asks for. Null with ` + "`" + `NOT_FOUND` + "`" + ` when there is none
+  such, and for what the viewer may not see.
+  """
+  node(
+    "Any id."
+    id: ID!
+  ): Node
 }
 
 "Everything that can be changed. A payload's ` + "`" + `cursor` + "`" + ` is at or after the change itself."
@@ -5197,7 +5223,7 @@ type DeleteIncomingWebhookPayload {
 A place where messages are exchanged: between two friends, or in a group. Where somebody who is no longer a member
 still meets one (in the replay of an old event), only its id, its kind and when it was made are told.
 """
-type Conversation {
+type Conversation implements Node {
   "Begins with ` + "`" + `cnv_` + "`" + `."
   id: ID!
   "Direct or group."
@@ -6441,7 +6467,7 @@ type UnblockUserPayload {
 }
 `, BuiltIn: false},
 	{Name: "../../schema/message.graphqls", Input: `"Something said in a conversation."
-type Message {
+type Message implements Node {
   "Begins with ` + "`" + `msg_` + "`" + `."
   id: ID!
   "Where it was said."
@@ -6943,7 +6969,7 @@ type UnsubscribeFromPushPayload {
 }
 `, BuiltIn: false},
 	{Name: "../../schema/user.graphqls", Input: `"A person with an account. Every signed-in viewer may see every user."
-type User {
+type User implements Node {
   "Sorts by when the account was made; begins with ` + "`" + `usr_` + "`" + `."
   id: ID!
   "The unique name people sign in with and are found by, 3 to 32 of ` + "`" + `a-z 0-9 _ . -` + "`" + `, in lower case."

@@ -64,6 +64,13 @@ func theKey(s *stage, _ string) string     { return s.key }
 func theHook(s *stage, _ string) string    { return s.hook }
 func ownBot(s *stage, who string) string   { return s.bots[who] }
 
+// theMessage is a new one in the group.
+func theMessage(s *stage, _ string) string {
+	s.Helper()
+	s.keys++
+	return s.do("owner", "sendMessage", "conversationId", s.group, "body", "hello", "clientKey", fmt.Sprint("key ", s.keys))["message"].(map[string]any)["id"].(string)
+}
+
 // theWebhook is the group's.
 func theWebhook(s *stage, _ string) string {
 	s.Helper()
@@ -117,6 +124,11 @@ var (
 var matrix = map[string]row{
 	"user.id":         {chat.KindUser, theOwner, verdicts{everybody: {"", "every signed-in viewer may see every user"}}, ""},
 	"conversation.id": {chat.KindConversation, theGroup, members, ""},
+
+	"node.id of a user":         {chat.KindUser, theOwner, verdicts{everybody: {"", "every signed-in viewer may see every user"}}, ""},
+	"node.id of a conversation": {chat.KindConversation, theGroup, members, ""},
+	"node.id of a message":      {chat.KindMessage, theMessage, members, ""},
+	"node.id of a session":      {chat.KindSession, theSession, nil, ""},
 
 	"sendFriendRequest.input.userId": {chat.KindUser, theOwner, verdicts{
 		"stranger": {"", "may ask"}, "ex-member": {"", "may ask"}, "asker": {"", "may ask"}, "asked": {"", "may ask"},
@@ -198,6 +210,7 @@ var values = map[string]any{
 	"user.id":                                              theOwner,
 	"users.search":                                         "a",
 	"conversation.id":                                      theGroup,
+	"node.id":                                              theGroup,
 	"signUp.input.username":                                "somebody-new",
 	"signUp.input.password":                                "correct horse battery",
 	"changePassword.input.currentPassword":                 "correct horse battery",
