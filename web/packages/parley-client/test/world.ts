@@ -334,6 +334,7 @@ function apollo(place: Place, handlers: Handlers<Message>, query: string, variab
   });
   let status: Status = 'connecting';
   let cursor: string | null = null;
+  let caughtUp: string | null = null;
   let failed = false;
   const { expired } = handlers;
   const subscription = client
@@ -343,7 +344,7 @@ function apollo(place: Place, handlers: Handlers<Message>, query: string, variab
       errorPolicy: 'all',
       context: {
         resume: {
-          caughtUp: (at) => handlers.caughtUp?.((cursor = at), {}),
+          caughtUp: (at) => (caughtUp = at),
           status: (now, detail) => handlers.status?.((status = now), detail),
           ...(expired && { expired }),
         },
@@ -356,9 +357,10 @@ function apollo(place: Place, handlers: Handlers<Message>, query: string, variab
         if (error) {
           failed = true;
           handlers.error?.(error as ParleyError);
-        } else if (event && event.__typename !== 'CaughtUp') {
+        } else if (event) {
           cursor = event.cursor;
-          handlers.next(event, { data } as Result);
+          if (event.__typename !== 'CaughtUp') handlers.next(event, { data } as Result);
+          else if (caughtUp === cursor) handlers.caughtUp?.(cursor, { data } as Result); // told in both ways
         }
       },
       error: (error) => handlers.error?.(error),
