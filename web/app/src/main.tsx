@@ -4,6 +4,7 @@ import { App } from './app';
 import { createParley } from './parley';
 import './ui/tokens.css';
 import './ui/base.css';
+import './ui/theme';
 
 const root = document.getElementById('root');
 if (!root) throw new Error('the page has no root');

@@ -29,6 +29,8 @@ export interface Parley {
   readonly client: ApolloClient;
   readonly live: Live;
   readonly outbox: Outbox;
+  /** What was begun to be written, by conversation: kept while the page is. */
+  readonly drafts: Map<string, string>;
   readonly signedIn: Store<boolean>;
   /** Why the last session ended; null while none did. */
   readonly ended: Store<Ending | null>;
@@ -75,11 +77,13 @@ export function createParley(options: ParleyOptions): Parley {
     ]),
   });
   const outbox = new Outbox(client, live, storage());
+  const drafts = new Map<string, string>();
   live.attach(client, outbox);
 
   function leave(): void {
     live.stop();
     signedIn.set(false);
+    drafts.clear();
     void client.clearStore();
   }
 
@@ -91,7 +95,7 @@ export function createParley(options: ParleyOptions): Parley {
 
   const { cookie } = options;
   return {
-    session, client, live, outbox, signedIn, ended,
+    session, client, live, outbox, drafts, signedIn, ended,
     async signIn(username, password) {
       const input: SignInMutationVariables['input'] = { username, password, cookie };
       const { data } = await client.mutate({ mutation: SignInDocument, variables: { input } });

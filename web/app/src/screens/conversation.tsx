@@ -1,0 +1,151 @@
+import { useApolloClient, useQuery } from '@apollo/client/react';
+import { useCallback, useState } from 'react';
+import { Link } from 'wouter';
+import { ConversationDocument, type ConversationQuery, HistoryDocument } from '../gql/graphql';
+import { typingText, useTyping } from '../live/typing';
+import { codeOf, explain, useAction } from '../ui/action';
+import { Avatar } from '../ui/avatar';
+import { useScreen } from '../ui/context';
+import { Icon, Mark } from '../ui/icons';
+import { since, useNow } from '../ui/time';
+import { Composer } from './composer';
+import { Connection } from './connection';
+import { nameOf } from './conversation-list';
+import { Messages } from './messages';
+import './conversation.css';
+
+/** How many messages a page of history has. */
+const page = 50;
+
+/** One conversation: what was said, and where to say something. */
+export function Conversation({ id }: { id: string }) {
+  const { data, error, refetch } = useQuery(ConversationDocument, { variables: { id } });
+  if (error && !data) {
+    const gone = codeOf(error) === 'NOT_FOUND';
+    return <Missing title={gone ? 'No such conversation' : 'It cannot be shown'} text={gone ? 'It is gone, or you are not in it.' : explain(error)} {...(!gone && { retry: () => void refetch() })} />;
+  }
+  if (!data) return <Loading />;
+  if (data.conversation.role === null) return <Missing title="You are not in this group any more" text="Somebody has removed you, you have left, or it was deleted." />;
+  return <Open conversation={data.conversation} />;
+}
+
+function Open({ conversation }: { conversation: ConversationQuery['conversation'] }) {
+  const client = useApolloClient();
+  const { id, messages } = conversation;
+  const [jumps, setJumps] = useState(0); // grows when the list shall begin at another place
+  const history = useCallback(
+    (variables: { first?: number; after?: string | null; last?: number; before?: string | null }) =>
+      client.query({ query: HistoryDocument, variables: { id, ...variables }, fetchPolicy: 'network-only' }),
+    [client, id],
+  );
+  const [older] = useAction(() => history({ last: page, before: messages.pageInfo.startCursor }));
+  const [newer] = useAction(() => history({ first: page, after: messages.pageInfo.endCursor }));
+  const [newest] = useAction(async () => {
+    await history({ last: page });
+    setJumps((n) => n + 1);
+  });
+  return (
+    <div className="conversation">
+      <Head conversation={conversation} />
+      <Messages key={jumps} conversation={conversation} older={older} newer={newer} newest={newest} />
+      <Typing id={id} />
+      <Composer conversation={conversation} sent={() => messages.pageInfo.hasNextPage && void newest()} />
+    </div>
+  );
+}
+
+function Head({ conversation }: { conversation: ConversationQuery['conversation'] }) {
+  const { id, kind, peer, memberCount } = conversation;
+  const name = nameOf(conversation);
+  const heading = useScreen(name);
+  const now = useNow();
+  const online = peer?.presence?.status === 'ONLINE';
+  const seen = peer?.presence?.lastSeenAt;
+  const line = kind === 'GROUP' ? `${memberCount} ${memberCount === 1 ? 'member' : 'members'}` : online ? 'online' : seen ? `last seen ${since(seen, now)}` : peer ? `@${peer.username}` : '';
+  return (
+    <header className="conversation-head">
+      <div className="conversation-bar">
+        <Link href="/" className="icon-button only-narrow">
+          <Icon name="back" />
+          <span className="hidden">Back to all chats</span>
+        </Link>
+        <Avatar id={peer?.id ?? id} name={name} url={peer ? peer.avatarUrl : conversation.avatarUrl} group={kind === 'GROUP'} online={online} />
+        <div className="conversation-name">
+          <h1 ref={heading} tabIndex={-1}>
+            {name}
+          </h1>
+          <p>{line}</p>
+        </div>
+        <Link href={`/conversations/${id}/details`} className="icon-button" title="Details">
+          <Icon name="info" />
+          <span className="hidden">Details of {name}</span>
+        </Link>
+      </div>
+      <div className="only-narrow">
+        <Connection />
+      </div>
+    </header>
+  );
+}
+
+function Typing({ id }: { id: string }) {
+  const text = typingText(useTyping(id));
+  return (
+    <p className="typing-line" role="status">
+      {text && (
+        <>
+          <span className="typing-dots" aria-hidden="true">
+            <i />
+            <i />
+            <i />
+          </span>
+          {text}
+        </>
+      )}
+    </p>
+  );
+}
+
+function Loading() {
+  const heading = useScreen('');
+  return (
+    <div className="conversation" aria-busy="true">
+      <header className="conversation-head">
+        <div className="conversation-bar">
+          <span className="skeleton round row-face" />
+          <h1 ref={heading} tabIndex={-1} className="hidden">
+            Loading
+          </h1>
+          <span className="skeleton conversation-waiting-name" />
+        </div>
+      </header>
+      <div className="conversation-waiting" aria-hidden="true">
+        {[30, 55, 40, 25, 60, 35].map((width, index) => (
+          <span key={width} className={index % 3 === 2 ? 'skeleton mine' : 'skeleton'} style={{ width: `${width}%` }} />
+        ))}
+      </div>
+    </div>
+  );
+}
+
+function Missing({ title, text, retry }: { title: string; text: string; retry?: () => void }) {
+  const heading = useScreen(title);
+  return (
+    <div className="empty">
+      <Mark />
+      <h1 ref={heading} tabIndex={-1}>
+        {title}
+      </h1>
+      <p>{text}</p>
+      {retry ? (
+        <button type="button" className="button primary" onClick={retry}>
+          Try again
+        </button>
+      ) : (
+        <Link href="/" className="button">
+          All chats
+        </Link>
+      )}
+    </div>
+  );
+}
