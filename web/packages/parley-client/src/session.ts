@@ -93,6 +93,7 @@ interface Kept {
   refresh?: string | undefined;
   until: number; // when the access token expires, by this machine's clock, in milliseconds since 1970
   span: number; // how long it was good for, in milliseconds
+  turn: number; // how often it has been refreshed
 }
 
 /** Milliseconds that a request of the session's own may take: a refresh that hangs holds up all tabs. */
@@ -113,6 +114,7 @@ export function createSession(options: SessionOptions): Session {
   let flight: Promise<boolean> | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let closed = false;
+  let release = () => {}; // the lock that is named for the newest turn
 
   /** Sees what other tabs have done. */
   function load(): void {
@@ -137,11 +139,11 @@ export function createSession(options: SessionOptions): Session {
     schedule(0);
   }
 
-  function begin(tokens: Tokens, id = crypto.randomUUID() as string): void {
+  function begin(tokens: Tokens, id: string = crypto.randomUUID(), turn = 0): void {
     const from = tokens.session ? Date.parse(tokens.session.lastUsedAt) : Date.now();
     const span = Math.max(0, Date.parse(tokens.accessTokenExpiresAt) - from);
     const secret = options.cookie ? {} : { access: tokens.accessToken ?? undefined, refresh: tokens.refreshToken ?? undefined };
-    keep({ id, ...secret, until: Date.now() + span, span });
+    keep({ id, ...secret, until: Date.now() + span, span, turn });
   }
 
   function end(why: Ending): void {
@@ -183,7 +185,7 @@ export function createSession(options: SessionOptions): Session {
       if (kept !== before) return kept !== undefined; // signed out, or in, meanwhile
       const renewed = data?.['refreshSession'];
       if (renewed) {
-        begin(renewed as Tokens, before.id); // the query asks for them
+        begin(renewed as Tokens, before.id, before.turn + 1); // the query asks for them
         return true;
       }
       const error = refused(errors);
@@ -197,9 +199,46 @@ export function createSession(options: SessionOptions): Session {
   }
 
   /** One tab at a time, where the browser can see to it. */
-  function alone<T>(work: () => Promise<T>): Promise<T> {
+  async function alone<T>(work: () => Promise<T>): Promise<T> {
     const locks = store && typeof navigator === 'object' ? navigator.locks : undefined;
-    return locks ? locks.request(key, work) : work();
+    if (!locks) return work();
+    return locks.request(key, async () => {
+      await arrive(locks);
+      const result = await work();
+      await announce(locks);
+      return result;
+    });
+  }
+
+  // What one tab writes into the store another sees a little later, while locks pass from tab to tab at once: the next one
+  // would use the old refresh token, which ends the session. So who has refreshed holds a lock that is named for the turn.
+  const turns = () => `${key} ${kept?.id} `;
+
+  async function announce(locks: LockManager): Promise<void> {
+    if (!kept) return;
+    const name = turns() + kept.turn;
+    await new Promise<void>((held) => {
+      void locks.request(name, { mode: 'shared' }, () => {
+        release();
+        held();
+        return new Promise<void>((done) => {
+          release = done;
+        });
+      });
+    });
+  }
+
+  /** Waits until the store shows the newest turn that a tab has announced. */
+  async function arrive(locks: LockManager): Promise<void> {
+    const { held = [] } = await locks.query();
+    const late = Date.now() + patience;
+    for (load(); ; load()) {
+      const prefix = turns();
+      const newest = Math.max(0, ...held.map(({ name = '' }) => (name.startsWith(prefix) ? Number(name.slice(prefix.length)) : 0)));
+      if (!kept || kept.turn >= newest) return;
+      if (Date.now() > late) throw new ParleyError('the tokens that another tab has do not arrive');
+      await new Promise((again) => setTimeout(again, 10));
+    }
   }
 
   async function send(request: Request, authorization?: string): Promise<Result> {
@@ -268,6 +307,7 @@ export function createSession(options: SessionOptions): Session {
     close() {
       closed = true;
       clearTimeout(timer);
+      release();
       unhook();
       if (listening) removeEventListener('storage', changed);
     },

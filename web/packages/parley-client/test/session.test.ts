@@ -31,19 +31,31 @@ class Network {
   }
 }
 
-/** Tabs of one browser: they share a store, whose events they hear, and locks. */
+/** Tabs of one browser: they share locks, and a store in which each sees what another has written a little later. */
 class Browser {
-  readonly #items = new Map<string, string>();
   readonly #locks = new Map<string, Promise<unknown>>();
-  readonly #tabs: { store: Store; listeners: ((event: { key: string }) => void)[] }[] = [];
+  readonly #held = new Map<string, number>();
+  readonly #tabs: { items: Map<string, string>; listeners: ((event: { key: string }) => void)[] }[] = [];
 
   constructor() {
     const locks = {
-      request: <T>(name: string, work: () => Promise<T>): Promise<T> => {
-        const turn = (this.#locks.get(name) ?? Promise.resolve()).then(work);
+      request: <T>(name: string, ...rest: [work: () => Promise<T>] | [options: object, work: () => Promise<T>]): Promise<T> => {
+        const work = rest[1] ?? rest[0];
+        assert(typeof work === 'function');
+        const run = async () => {
+          this.#held.set(name, (this.#held.get(name) ?? 0) + 1);
+          try {
+            return await work();
+          } finally {
+            this.#held.set(name, (this.#held.get(name) ?? 0) - 1);
+          }
+        };
+        if (rest.length === 2) return run(); // shared
+        const turn = (this.#locks.get(name) ?? Promise.resolve()).then(run);
         this.#locks.set(name, turn.catch(() => {}));
         return turn;
       },
+      query: async () => ({ held: Array.from(this.#held).flatMap(([name, count]) => Array.from({ length: count }, () => ({ name }))) }),
     };
     for (const [name, value] of Object.entries({
       navigator: { locks },
@@ -58,17 +70,23 @@ class Browser {
 
   /** Opens a tab: what listens from now on listens there. */
   open(): Store {
-    const tab = { store: {} as Store, listeners: [] as ((event: { key: string }) => void)[] };
-    const tell = (key: string) => {
-      for (const other of this.#tabs) if (other !== tab) for (const listener of other.listeners) setTimeout(() => listener({ key }), 5);
-    };
-    tab.store = {
-      getItem: (key) => this.#items.get(key) ?? null,
-      setItem: (key, value) => (this.#items.set(key, value), tell(key)),
-      removeItem: (key) => (this.#items.delete(key), tell(key)),
+    const tab = { items: new Map(this.#tabs[0]?.items), listeners: [] as ((event: { key: string }) => void)[] };
+    const change = (key: string, value: string | undefined) => {
+      for (const other of this.#tabs) {
+        const apply = () => (value === undefined ? other.items.delete(key) : other.items.set(key, value));
+        if (other === tab) apply();
+        else setTimeout(() => {
+          apply();
+          for (const listener of other.listeners) listener({ key });
+        }, 30);
+      }
     };
     this.#tabs.push(tab);
-    return tab.store;
+    return {
+      getItem: (key) => tab.items.get(key) ?? null,
+      setItem: (key, value) => change(key, value),
+      removeItem: (key) => change(key, undefined),
+    };
   }
 }
 
@@ -175,6 +193,10 @@ describe('sessions', { timeout: 50_000 }, () => {
     assert(two.session.signedIn);
     assert.deepEqual(await Promise.all([one, two, three].map(({ session }) => session.renew())), [true, true, true]);
     assert.equal(network.count('Refresh'), 1);
+    for (let round = 2; round < 5; round++) {
+      assert.deepEqual(await Promise.all([three, one, two].map(({ session }) => session.renew())), [true, true, true]);
+      assert.equal(network.count('Refresh'), round);
+    }
     const authorization = await one.session.authorization();
     assert(authorization);
     assert.equal(await two.session.authorization(), authorization);
