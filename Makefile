@@ -23,13 +23,13 @@ web/dist/app.zip: web/node_modules/.package-lock.json $(APP)
 demo: ## Play three people through a real server, as a transcript
 	go run . demo
 
-test: modules app postgres ## Run all tests with all clients; installs what they need where it can
+test: modules app postgres chromium ## Run all tests with all clients; installs what they need where it can
 	CI=1 $(GOTEST) ./...
 
 test-go: postgres ## Run the Go tests, on SQLite and on PostgreSQL; PKG=./internal/... narrows them
 	$(GOTEST) $(or $(PKG),./...)
 
-test-clients: modules ## Run what npm has to try against a server: its clients, and the audits
+test-clients: modules chromium ## Run what npm has to try against a server: its clients, and the audits
 	CI=1 $(GOTEST) -v -run '^Test(Clients|Codegen|ParleyClient|Audits)$$' ./internal/app ./internal/transport/httpapi
 
 lint: ## Check the code's style and look for likely mistakes
@@ -103,4 +103,12 @@ postgres:
 		apt-get update -q && apt-get install -yq --no-install-recommends postgresql; \
 	fi
 
-.PHONY: help run app demo test test-go test-clients lint fmt generate generate-check vuln graphiql bench bench-quick cluster chaos chaos-quick chaos-selftest kill-jobs soak storm ci clean modules postgres
+# What the tests open pages in.
+chromium:
+	@command -v chromium >/dev/null || \
+	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -q && apt-get install -yq --no-install-recommends chromium; \
+	fi
+
+.PHONY: help run app demo test test-go test-clients lint fmt generate generate-check vuln graphiql bench bench-quick cluster chaos chaos-quick chaos-selftest kill-jobs soak storm ci clean modules postgres chromium

@@ -9,4 +9,4 @@ export { createSession, type Ending, type Session, type SessionOptions, type Sto
 export { sse, type StreamOptions } from './sse.ts';
 export type { Problem, Request, Result, Sink, Transport } from './transport.ts';
 export type { Retry } from './wait.ts';
-export { type SocketClient, type SocketClientOptions, type SocketOptions, webSocket } from './websocket.ts';
+export { type SocketClass, type SocketClient, type SocketClientOptions, type SocketOptions, webSocket } from './websocket.ts';

@@ -8,6 +8,11 @@ export interface SocketClient {
   dispose(): void | Promise<void>;
 }
 
+/** What makes sockets: `WebSocket` of browsers and of `ws`. */
+export type SocketClass = new (url: string, protocols?: string | string[]) => {
+  addEventListener(type: 'error', listener: () => void): void;
+};
+
 /** What is asked of `createClient` of graphql-ws. */
 export interface SocketClientOptions {
   url: string;
@@ -32,7 +37,7 @@ export interface SocketOptions {
   /** Milliseconds without any message after a ping, or without a connection, after which the socket is given up; 5,000 if left out. */
   silence?: number;
   /** For Node.js before 22: the class of `ws`. */
-  webSocketImpl?: unknown;
+  webSocketImpl?: SocketClass;
 }
 
 /**
@@ -50,6 +55,14 @@ export function webSocket(
   options: SocketOptions = {},
 ): Transport & Pick<SocketClient, 'dispose' | 'terminate'> {
   const silence = options.silence ?? 5_000;
+  const Base: SocketClass | undefined = options.webSocketImpl ?? (typeof WebSocket === 'function' ? WebSocket : undefined);
+  // graphql-ws stops listening to a socket that it gives up, and `ws` then throws what goes wrong where nobody can catch it.
+  const webSocketImpl = Base && class extends Base {
+    constructor(url: string, protocols?: string | string[]) {
+      super(url, protocols);
+      this.addEventListener('error', () => {});
+    }
+  };
   let watch: ReturnType<typeof setTimeout> | undefined;
   const calm = () => {
     clearTimeout(watch);
@@ -68,7 +81,7 @@ export function webSocket(
     retryAttempts: 0, // `resume` comes back
     keepAlive: options.keepAlive ?? 10_000,
     lazyCloseTimeout: 1_000, // so that a page that leaves one subscription for another keeps the socket
-    ...(options.webSocketImpl === undefined ? {} : { webSocketImpl: options.webSocketImpl }),
+    webSocketImpl,
     on: {
       connecting: () => hurry(2 * silence),
       connected: calm,

@@ -299,7 +299,7 @@ const socketUrl = (url: string) => url.replace('http', 'ws');
 /** The transport of each library, set up as the README says. */
 export const transports: { readonly [kind: string]: (place: Place) => Transport } = {
   'webSocket()': ({ url, session }) =>
-    webSocket(createClient, socketUrl(url), session, { webSocketImpl: WebSocket, keepAlive: 500, silence: 500 }),
+    webSocket(createClient, socketUrl(url), session, { webSocketImpl: WebSocket, keepAlive: 500, silence: 1_000 }),
   'graphql-ws': ({ url, session }) => ({
     session,
     subscribe: createClient({
