@@ -199,7 +199,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	handler, err := httpapi.New(httpapi.Config{
 		Admin: map[string]http.Handler{queuesPath + "/": queues}, Administrators: users,
 		Files: files, Exports: exports, Pages: a.mailPages(c, users, mailings),
-		Settings: c, Schema: es, SDL: schema.SDL(), Log: log, Metrics: metrics,
+		Settings: c, Schema: es, SDL: schema.Merged(), Log: log, Metrics: metrics,
 		Authenticate: users.Authenticate, Keys: bots.Authenticate, Hooks: bots, Cursor: func(p chat.Position) chat.Cursor { return chat.Cursor{Epoch: r.Epoch, Position: p} },
 		Ready: a.ready, Present: graph.PresentError(log), Recover: graph.Recover(log),
 		Transports: []graphql.Transport{a.live.ws, a.live.sse}, Extensions: []graphql.HandlerExtension{graph.Context{Resolver: r}}, GraphiQL: graphiql, App: site,

@@ -33,7 +33,7 @@ func mustNode(t *testing.T, folder string) (run func(t *testing.T, env ...string
 	}
 	return func(t *testing.T, env ...string) {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "node", append([]string{"--test"}, files...)...)
+		cmd := exec.CommandContext(t.Context(), "node", append([]string{"--test", "--test-force-exit"}, files...)...) // Relay keeps timers of five minutes
 		cmd.Env = append(os.Environ(), env...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)

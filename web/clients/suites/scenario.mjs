@@ -6,10 +6,10 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { test } from 'node:test';
 
-const SIGN_UP = `mutation SignUp($input: SignUpInput!) { signUp(input: $input) { accessToken user { username } } }`;
+export const SIGN_UP = `mutation SignUp($input: SignUpInput!) { signUp(input: $input) { accessToken user { username } } }`;
 const ME = `query Me { cursor me { username } }`;
-const CREATE_GROUP = `mutation CreateGroup($input: CreateGroupInput!) { createGroup(input: $input) { cursor conversation { id title } } }`;
-const SEND = `mutation Send($input: SendMessageInput!) { sendMessage(input: $input) { cursor message { seq } } }`;
+export const CREATE_GROUP = `mutation CreateGroup($input: CreateGroupInput!) { createGroup(input: $input) { cursor conversation { id title } } }`;
+export const SEND = `mutation Send($input: SendMessageInput!) { sendMessage(input: $input) { cursor message { seq } } }`;
 const CONVERSATION = `query Conversation($id: ID!) { conversation(id: $id) { id } }`;
 const EVENTS = `subscription Events($after: Cursor, $types: [EventType!]) {
   events(after: $after, types: $types) {
@@ -101,7 +101,7 @@ function dataOf({ data, errors }) {
 }
 
 /** Executes without any library. */
-async function post(url, token, query, variables) {
+export async function post(url, token, query, variables) {
   const response = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
@@ -111,7 +111,7 @@ async function post(url, token, query, variables) {
 }
 
 /** A cable that can be cut: a TCP proxy on a port of its own. */
-class Wire {
+export class Wire {
   #ends = new Set();
   #broken = false;
 
