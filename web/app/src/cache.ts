@@ -36,8 +36,8 @@ const messages: FieldPolicy<Kept> = {
     const [first, last] = [seq(incoming.nodes[0]), seq(incoming.nodes.at(-1))];
     const [from, to] = [seq(existing?.nodes[0]), seq(existing?.nodes.at(-1))];
     if (!existing?.pageInfo || !incoming.pageInfo || from === 0 || first === 0 || first > to + 1 || last < from - 1) return incoming;
-    const before = existing.nodes.filter((node) => seq(node) < first);
-    const after = existing.nodes.filter((node) => seq(node) > last);
+    const before = existing.nodes.slice(0, Math.max(0, first - from)); // seqs have no gaps
+    const after = existing.nodes.slice(last - from + 1);
     const [start, end] = [before.length > 0 ? existing.pageInfo : incoming.pageInfo, after.length > 0 ? existing.pageInfo : incoming.pageInfo];
     return {
       ...incoming,

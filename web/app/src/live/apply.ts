@@ -219,7 +219,8 @@ function read(cache: ApolloCache, me: string, conversationId: string, receipt: R
   const before = cache.readFragment({ id, fragment: ReceiptsFragmentDoc, fragmentName: 'Receipts' });
   if (!before) return;
   const { receipts } = before;
-  const nodes = receipts.nodes.map((old) => (old.user.id === receipt.user.id && receipt.seq > old.seq ? receipt : old));
+  const newer = { ...receipt, __typename: 'Receipt' as const };
+  const nodes = receipts.nodes.map((old) => (old.user.id === receipt.user.id && receipt.seq > old.seq ? newer : old));
   cache.writeFragment({ id, fragment: ReceiptsFragmentDoc, fragmentName: 'Receipts', data: { ...before, receipts: { ...receipts, nodes } } });
 }
 

@@ -30,7 +30,8 @@ export class Live {
 
   #client: ApolloClient | undefined;
   #outbox: Outbox | undefined;
-  #subscriptions: { unsubscribe(): void }[] = [];
+  #events: { unsubscribe(): void } | undefined;
+  #presence: { unsubscribe(): void } | undefined;
   #run = 0; // grows with each start and stop: what belongs to an older one is not heeded
   #waiting: Event[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -73,8 +74,9 @@ export class Live {
 
   stop(): void {
     this.#run++;
-    for (const subscription of this.#subscriptions) subscription.unsubscribe();
-    this.#subscriptions = [];
+    this.#events?.unsubscribe();
+    this.#events = undefined;
+    this.#watchPresence(false);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#waiting = [];
@@ -106,20 +108,31 @@ export class Live {
       fetchPolicy: 'no-cache', // `apply` says what goes into the cache
       context: {
         resume: {
-          status: (status, { retryAt }) => this.connection.set({ status, ...(retryAt !== undefined && { retryAt }) }),
+          status: (status, { retryAt }) => {
+            this.connection.set({ status, ...(retryAt !== undefined && { retryAt }) });
+            this.#watchPresence(status === 'live');
+          },
           expired: () => this.#refetch(),
         },
       },
     });
-    const presence = client.subscribe({ query: PresenceChangedDocument, fetchPolicy: 'no-cache' });
-    this.#subscriptions = [
-      events.subscribe(({ data }) => {
-        if (data) this.#take(data.events);
-      }),
-      presence.subscribe(({ data }) => {
+    this.#events = events.subscribe(({ data }) => {
+      if (data) this.#take(data.events);
+    });
+  }
+
+  /** Signals have nothing to resume: while the way to the server is lost, the subscription to the events looks for it alone. */
+  #watchPresence(watch: boolean): void {
+    const client = this.#the();
+    if (!watch) {
+      this.#presence?.unsubscribe();
+      this.#presence = undefined;
+    }
+    if (watch && !this.#presence) {
+      this.#presence = client.subscribe({ query: PresenceChangedDocument, fetchPolicy: 'no-cache' }).subscribe(({ data }) => {
         if (data) applyPresence(client.cache, data.presenceChanged);
-      }),
-    ];
+      });
+    }
   }
 
   /** Events that arrive together, as in a replay, are shown together. */

@@ -52,9 +52,11 @@ function typing(client: ApolloClient, conversationId: string): Store<readonly Ty
  * @param watch false: nobody asks, and it is empty. The server allows 100 subscriptions for each socket.
  */
 export function useTyping(conversationId: string, watch = true): readonly Typist[] {
-  const { client } = useParley();
+  const { client, live } = useParley();
   const me = useMe();
-  const users = useStore(watch ? typing(client, conversationId) : quiet);
+  // While the way to the server is lost, one subscription looks for it: the one to the events.
+  const { status } = useStore(live.connection);
+  const users = useStore(watch && status === 'live' ? typing(client, conversationId) : quiet);
   return useMemo(() => (users.length === 0 ? nobody : users.filter((user) => user.id !== me)), [users, me]);
 }
 

@@ -5,7 +5,7 @@ import { type ConversationItemFragment, MoreConversationsDocument, StartDocument
 import { typingText, useTyping } from '../live/typing';
 import { useAction } from '../ui/action';
 import { Avatar } from '../ui/avatar';
-import { useMe } from '../ui/context';
+import { useFocus, useMe } from '../ui/context';
 import { Icon, Mark } from '../ui/icons';
 import { full, short, useNow } from '../ui/time';
 import { NewGroup } from './new-group';
@@ -21,6 +21,7 @@ export function nameOf(conversation: Pick<ConversationItemFragment, 'title' | 'p
 export function ConversationList() {
   const { data } = useQuery(StartDocument, { fetchPolicy: 'cache-only' });
   const client = useApolloClient();
+  const heading = useFocus();
   const [making, setMaking] = useState(false);
   const end = useRef<HTMLLIElement>(null);
   const page = data?.conversations.pageInfo;
@@ -35,7 +36,7 @@ export function ConversationList() {
   return (
     <section className="list" aria-labelledby="chats">
       <header className="pane-head">
-        <h2 id="chats">Chats</h2>
+        <h2 id="chats" ref={heading} tabIndex={-1}>Chats</h2>
         <button type="button" className="icon-button" title="New group" onClick={() => setMaking(true)}>
           <Icon name="plus" />
           <span className="hidden">New group</span>

@@ -5,7 +5,7 @@ import { StartDocument } from '../gql/graphql';
 import { useStore } from '../store';
 import { explain } from '../ui/action';
 import { Avatar } from '../ui/avatar';
-import { screenTitle, useMe, useParley, useScreen, WholePage } from '../ui/context';
+import { screenTitle, useMe, useParley, WholePage } from '../ui/context';
 import { Icon, type IconName, Mark } from '../ui/icons';
 import { Connection } from './connection';
 import { Conversation } from './conversation';
@@ -48,7 +48,7 @@ export function Desk() {
     <div className="desk" data-pane={pane}>
       <Title />
       <Rail />
-      <div className="pane pane-list">
+      <section className="pane pane-list" aria-label="List">
         <Connection />
         <Switch>
           <Route path="/friends" component={People} />
@@ -56,7 +56,7 @@ export function Desk() {
           <Route path="/settings/*?" component={SettingsList} />
           <Route component={ConversationList} />
         </Switch>
-      </div>
+      </section>
       <main className="pane pane-main">
         <Switch>
           <Route path="/sign-in" component={Inside} />
@@ -85,13 +85,14 @@ function Choose() {
 }
 
 function Welcome({ title, text }: { title: string; text: string }) {
-  const heading = useScreen('');
+  const whole = useContext(WholePage);
+  useEffect(() => {
+    if (whole) screenTitle.set('');
+  }, [whole]);
   return (
     <div className="empty">
       <Mark />
-      <h1 ref={heading} tabIndex={-1}>
-        {title}
-      </h1>
+      <h1>{title}</h1>
       <p>{text}</p>
     </div>
   );

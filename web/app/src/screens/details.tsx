@@ -8,7 +8,7 @@ import {
 import { leave } from '../live/apply';
 import { explain, useAction } from '../ui/action';
 import { Avatar } from '../ui/avatar';
-import { useMe } from '../ui/context';
+import { useFocus, useMe } from '../ui/context';
 import { Dialog } from '../ui/dialog';
 import { Icon } from '../ui/icons';
 import { nameOf, Waiting } from './conversation-list';
@@ -21,10 +21,11 @@ type Member = Shown['members']['nodes'][number];
 export function Details({ id }: { id: string }) {
   const { data, error } = useQuery(MembersDocument, { variables: { id } });
   const conversation = data?.conversation;
+  const heading = useFocus();
   return (
     <aside className="pane pane-details" aria-labelledby="details">
       <header className="pane-head">
-        <h2 id="details">Details</h2>
+        <h2 id="details" ref={heading} tabIndex={-1}>Details</h2>
         <Link href={`/conversations/${id}`} className="icon-button">
           <Icon name="close" />
           <span className="hidden">Close the details</span>
@@ -57,7 +58,7 @@ function Shown({ conversation }: { conversation: Shown }) {
         </div>
       ) : (
         <>
-          <Manage conversation={conversation} />
+          {conversation.role !== 'MEMBER' && <Manage conversation={conversation} />}
           <h3 className="rows-title">Members</h3>
           <ul>
             {members.nodes.map((member) => (
@@ -69,6 +70,7 @@ function Shown({ conversation }: { conversation: Shown }) {
               Show more
             </button>
           )}
+          <Quit conversation={conversation} />
         </>
       )}
     </>
@@ -77,45 +79,25 @@ function Shown({ conversation }: { conversation: Shown }) {
 
 const roles: Record<Role, string> = { OWNER: 'owner', ADMIN: 'admin', MEMBER: '' };
 
+/** What its owner and its admins change. */
 function Manage({ conversation }: { conversation: Shown }) {
-  const { id, role, title, members } = conversation;
-  const client = useApolloClient();
-  const [, navigate] = useLocation();
-  const [open, setOpen] = useState<'add' | 'rename' | 'leave' | 'delete' | null>(null);
+  const { id, title, members } = conversation;
+  const [open, setOpen] = useState<'add' | 'rename' | null>(null);
   const [name, setName] = useState('');
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const close = () => setOpen(null);
-  const gone = () => {
-    close();
-    navigate('/');
-    leave(client.cache, id);
-  };
   const [rename, renaming] = useThen(useMutation(UpdateGroupDocument, { variables: { conversationId: id, title: name.trim() } })[0], close);
   const [add, adding] = useThen(useMutation(AddMembersDocument, { variables: { conversationId: id, userIds: [...chosen] } })[0], close);
-  const [quit, quitting] = useThen(useMutation(LeaveGroupDocument, { variables: { conversationId: id } })[0], gone);
-  const [remove, removing] = useThen(useMutation(DeleteGroupDocument, { variables: { conversationId: id } })[0], gone);
   return (
     <div className="details-buttons">
-      {role !== 'MEMBER' && (
-        <>
-          <button type="button" className="button" onClick={() => (setChosen(new Set()), setOpen('add'))}>
-            <Icon name="plus" />
-            Add people
-          </button>
-          <button type="button" className="button" onClick={() => (setName(title ?? ''), setOpen('rename'))}>
-            <Icon name="pencil" />
-            Rename
-          </button>
-        </>
-      )}
-      <button type="button" className="button" onClick={() => setOpen('leave')}>
-        Leave
+      <button type="button" className="button" onClick={() => (setChosen(new Set()), setOpen('add'))}>
+        <Icon name="plus" />
+        Add people
       </button>
-      {role === 'OWNER' && (
-        <button type="button" className="button danger" onClick={() => setOpen('delete')}>
-          Delete for everybody
-        </button>
-      )}
+      <button type="button" className="button" onClick={() => (setName(title ?? ''), setOpen('rename'))}>
+        <Icon name="pencil" />
+        Rename
+      </button>
       {open === 'add' && (
         <Dialog title={`Add people to ${title}`} confirm="Add" busy={adding} disabled={chosen.size === 0} onConfirm={add} onClose={close}>
           <Choices label="Your friends" chosen={chosen} onChoose={setChosen} without={new Set(members.nodes.map(({ user }) => user.id))} />
@@ -128,6 +110,34 @@ function Manage({ conversation }: { conversation: Shown }) {
             <input className="input" value={name} onChange={(event) => setName(event.target.value)} maxLength={100} autoFocus />
           </label>
         </Dialog>
+      )}
+    </div>
+  );
+}
+
+/** Getting out of it, or rid of it. */
+function Quit({ conversation }: { conversation: Shown }) {
+  const { id, role, title } = conversation;
+  const client = useApolloClient();
+  const [, navigate] = useLocation();
+  const [open, setOpen] = useState<'leave' | 'delete' | null>(null);
+  const close = () => setOpen(null);
+  const gone = () => {
+    close();
+    navigate('/');
+    leave(client.cache, id);
+  };
+  const [quit, quitting] = useThen(useMutation(LeaveGroupDocument, { variables: { conversationId: id } })[0], gone);
+  const [remove, removing] = useThen(useMutation(DeleteGroupDocument, { variables: { conversationId: id } })[0], gone);
+  return (
+    <div className="details-buttons">
+      <button type="button" className="button" onClick={() => setOpen('leave')}>
+        Leave
+      </button>
+      {role === 'OWNER' && (
+        <button type="button" className="button danger" onClick={() => setOpen('delete')}>
+          Delete for everybody
+        </button>
       )}
       {open === 'leave' && (
         <Dialog title={`Leave ${title}?`} confirm="Leave" danger busy={quitting} onConfirm={quit} onClose={close}>
@@ -187,7 +197,7 @@ function MemberMenu({ userId, name, role, conversation }: { userId: string; name
       }}
     >
       <summary className="icon-button" aria-busy={setting || removing}>
-        <Icon name="settings" />
+        <Icon name="more" />
         <span className="hidden">What to do about {name}</span>
       </summary>
       <div>

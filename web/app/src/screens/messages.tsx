@@ -39,8 +39,9 @@ export function Messages({ conversation, older, newer, newest }: Props) {
 
   const list = useRef<VirtualizerHandle>(null);
   const scroller = useRef<HTMLDivElement>(null);
-  const [end, setEnd] = useState(true);
-  const atTheEnd = useRef(true);
+  const [begin] = useState(() => rows.findIndex((row) => row.kind === 'unread')); // where the list begins; -1: at its end
+  const [end, setEnd] = useState(begin < 0);
+  const atTheEnd = useRef(begin < 0);
   const settled = useRef(false); // it has been put where it begins
   const fetching = useRef(false);
 
@@ -58,11 +59,10 @@ export function Messages({ conversation, older, newer, newest }: Props) {
 
   // It begins with the first message that is not read, or at the end.
   useLayoutEffect(() => {
-    const unread = rows.findIndex((row) => row.kind === 'unread');
-    if (unread > 0) list.current?.scrollToIndex(unread, { align: 'start', offset: -40 });
+    if (begin >= 0) list.current?.scrollToIndex(begin, { align: 'start', offset: -40 });
     else toEnd();
     settled.current = true;
-  }, []);
+  }, [begin, toEnd]);
 
   // Whoever is at the end stays there.
   const length = rows.length;
@@ -74,37 +74,30 @@ export function Messages({ conversation, older, newer, newest }: Props) {
     if (sent || atTheEnd.current) toEnd();
   }, [length, mine, toEnd]);
 
-  const fetchMore = useCallback(
-    async (fetch: () => Promise<boolean>) => {
-      if (fetching.current) return;
-      fetching.current = true;
-      await fetch();
-      fetching.current = false;
-    },
-    [],
-  );
+  const [fetched, setFetched] = useState(0);
+  const fetchMore = useCallback(async (fetch: () => Promise<boolean>) => {
+    if (fetching.current) return;
+    fetching.current = true;
+    const done = await fetch();
+    fetching.current = false;
+    if (done) setFetched((n) => n + 1); // a page may be shorter than what is in view: look again
+  }, []);
 
   const look = useCallback(() => {
-    const handle = list.current;
-    if (!handle || !settled.current) return;
-    const { scrollOffset, scrollSize, viewportSize } = handle;
-    const rest = scrollSize - viewportSize - scrollOffset;
+    const element = scroller.current;
+    if (!element || !settled.current) return;
+    const scrollOffset = element.scrollTop;
+    const rest = element.scrollHeight - element.clientHeight - scrollOffset;
     atTheEnd.current = rest < atEnd && !pageInfo.hasNextPage;
     setEnd(atTheEnd.current);
     if (scrollOffset < near && pageInfo.hasPreviousPage) void fetchMore(older);
     else if (rest < near && pageInfo.hasNextPage) void fetchMore(newer);
   }, [pageInfo.hasNextPage, pageInfo.hasPreviousPage, older, newer, fetchMore]);
-  useEffect(look, [look, length]);
+  useEffect(look, [look, length, fetched]);
 
-  // The pane grows and shrinks with the keyboard and the composer.
-  useEffect(() => {
-    const element = scroller.current;
-    if (!element) return;
-    const observer = new ResizeObserver(() => {
-      if (atTheEnd.current) toEnd();
-    });
-    observer.observe(element);
-    return () => observer.disconnect();
+  // The pane grows and shrinks with the keyboard and the composer, and rows once they are measured.
+  const resized = useCallback(() => {
+    if (atTheEnd.current) toEnd();
   }, [toEnd]);
 
   useMarkRead(conversation, end);
@@ -112,9 +105,9 @@ export function Messages({ conversation, older, newer, newest }: Props) {
 
   return (
     <div className="messages">
-      <div className="messages-scroller" ref={scroller} tabIndex={0} role="region" aria-label="Messages">
+      <div className="messages-scroller" ref={scroller} onScroll={look} tabIndex={0} role="region" aria-label="Messages">
         <div className="messages-space" />
-        <Virtualizer ref={list} scrollRef={scroller} shift={shift} onScroll={look} data={rows} bufferSize={600} as="ol" item="li">
+        <Virtualizer ref={list} scrollRef={scroller} shift={shift} onResize={resized} data={rows} bufferSize={600} as="ol" item="li">
           {(row) => <Row key={row.key} row={row} conversation={conversation} />}
         </Virtualizer>
       </div>
@@ -191,6 +184,8 @@ const Row = memo(function Row({ row, conversation }: { row: MessageRow; conversa
           <span>New</span>
         </p>
       );
+    case 'end':
+      return <div className="messages-end" />;
     case 'outgoing':
       return <OutgoingMessage row={row} />;
     case 'message':

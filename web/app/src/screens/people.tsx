@@ -7,6 +7,7 @@ import {
 } from '../gql/graphql';
 import { explain, useAction } from '../ui/action';
 import { Avatar } from '../ui/avatar';
+import { useFocus } from '../ui/context';
 import { Icon, Mark } from '../ui/icons';
 import { short, useNow } from '../ui/time';
 import { Waiting } from './conversation-list';
@@ -15,10 +16,11 @@ import { Waiting } from './conversation-list';
 export function People() {
   const [text, setText] = useState('');
   const search = useLate(text.trim());
+  const heading = useFocus();
   return (
     <section className="list" aria-labelledby="people">
       <header className="pane-head">
-        <h2 id="people">People</h2>
+        <h2 id="people" ref={heading} tabIndex={-1}>People</h2>
       </header>
       <search className="people-search">
         <Icon name="search" />

@@ -8,7 +8,8 @@ export type MessageRow =
   | { kind: 'day'; key: string; day: number }
   | { kind: 'unread'; key: string }
   | { kind: 'message'; key: string; message: MessageTextFragment; mine: boolean; first: boolean; last: boolean; readers: readonly Reader[] }
-  | { kind: 'outgoing'; key: string; item: Outgoing; first: boolean };
+  | { kind: 'outgoing'; key: string; item: Outgoing; first: boolean }
+  | { kind: 'end'; key: string };
 
 export type Reader = ConversationQuery['conversation']['receipts']['nodes'][number];
 
@@ -60,6 +61,7 @@ export function rowsOf(
     rows.push({ kind: 'outgoing', key: item.clientKey, item, first });
     first = false;
   }
+  rows.push({ kind: 'end', key: 'end' }); // a little room before what is below
   return rows;
 }
 

@@ -4,7 +4,7 @@ import { StartDocument } from '../gql/graphql';
 import { useStore } from '../store';
 import { useAction } from '../ui/action';
 import { Avatar } from '../ui/avatar';
-import { useParley, useScreen } from '../ui/context';
+import { useFocus, useParley, useScreen } from '../ui/context';
 import { Icon } from '../ui/icons';
 import { type Theme, theme } from '../ui/theme';
 
@@ -13,10 +13,11 @@ const pages = [{ page: 'general', name: 'General', about: 'How it looks, and sig
 
 export function SettingsList() {
   const [, here] = useRoute('/settings/:page?');
+  const heading = useFocus();
   return (
     <nav className="list" aria-labelledby="settings">
       <header className="pane-head">
-        <h2 id="settings">Settings</h2>
+        <h2 id="settings" ref={heading} tabIndex={-1}>Settings</h2>
       </header>
       <ul className="rows">
         {pages.map(({ page, name, about }) => (

@@ -1,4 +1,4 @@
-import { createContext, useContext, useEffect, useRef } from 'react';
+import { createContext, type RefObject, useContext, useEffect, useRef } from 'react';
 import type { Parley } from '../parley';
 import { createStore, useStore } from '../store';
 
@@ -27,17 +27,28 @@ export const screenTitle = createStore('');
  *
  * @returns for the heading
  */
-export function useScreen(title: string): React.RefObject<HTMLHeadingElement | null> {
-  const ref = useRef<HTMLHeadingElement>(null);
+export function useScreen(title: string): RefObject<HTMLHeadingElement | null> {
   const whole = useContext(WholePage);
   useEffect(() => {
     if (whole) screenTitle.set(title);
   }, [title, whole]);
-  useEffect(() => {
-    if (arrived && whole) ref.current?.focus({ preventScroll: true });
-    arrived = true;
-  }, [whole]);
-  return ref;
+  return useFocus();
 }
 
 let arrived = false; // the first screen leaves the focus where the browser has it
+
+/**
+ * Puts the focus on a heading as it appears, unless it is the first thing that does.
+ *
+ * @returns for the heading
+ */
+export function useFocus(): RefObject<HTMLHeadingElement | null> {
+  const ref = useRef<HTMLHeadingElement>(null);
+  const whole = useContext(WholePage);
+  useEffect(() => {
+    if (arrived && whole) ref.current?.focus({ preventScroll: true });
+    const timer = setTimeout(() => (arrived = true), 500); // what appears with it is of the same screen
+    return () => clearTimeout(timer);
+  }, [whole]);
+  return ref;
+}
