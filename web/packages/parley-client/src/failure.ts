@@ -3,18 +3,22 @@ import type { Problem } from './transport.ts';
 /** Why something failed for good, or what is being waited for. */
 export class ParleyError extends Error {
   override readonly name = 'ParleyError';
-  /** `extensions.code` of the first error: `NOT_FOUND`, `UNAUTHENTICATED`, …; undefined when no GraphQL error came. */
+  /**
+   * `extensions.code` of the first error: `NOT_FOUND`, `FORBIDDEN`, …; `UNAUTHENTICATED` also for a socket that was closed
+   * for it; undefined when nothing of the kind came.
+   */
   readonly code: string | undefined;
   /** The errors of the answer. */
   readonly errors: readonly Problem[];
   /** The HTTP answer that was not one of GraphQL. */
   readonly response: Response | undefined;
 
-  constructor(message: string, from: { errors?: readonly Problem[]; response?: Response; cause?: unknown } = {}) {
+  constructor(message: string, from: { code?: string; errors?: readonly Problem[]; response?: Response; cause?: unknown } = {}) {
     super(message, from.cause === undefined ? undefined : { cause: from.cause });
     this.errors = from.errors ?? [];
     this.response = from.response;
-    this.code = text(this.errors[0]?.extensions?.['code']);
+    const code = this.errors[0]?.extensions?.['code'];
+    this.code = typeof code === 'string' ? code : from.code;
   }
 }
 
@@ -53,29 +57,29 @@ export function failureOf(cause: unknown): Failure {
   const inside = property(cause, 'errors');
   const list: readonly unknown[] = Array.isArray(cause) ? cause : Array.isArray(inside) ? inside : [cause];
   const errors = list.filter(isProblem);
+  const response = property(cause, 'response');
+  const header = response instanceof Response ? Number(response.headers.get('retry-after')) || 0 : 0; // seconds; a date is none
   if (errors.length > 0 || Array.isArray(cause)) {
     const error = cause instanceof ParleyError ? cause : new ParleyError(errors[0]?.message ?? 'refused', { errors, cause });
     const retryAfter = errors[0]?.extensions?.['retryAfter'];
-    return failure(kinds[error.code ?? ''] ?? 'fatal', error, typeof retryAfter === 'number' ? retryAfter * 1000 : 0);
+    return failure(kinds[error.code ?? ''] ?? 'fatal', error, 1_000 * (typeof retryAfter === 'number' ? retryAfter : header));
   }
   const code = property(cause, 'code');
   const reason = property(cause, 'reason');
-  if (typeof code === 'number' && typeof reason === 'string') { // a DOMException has a code, too
-    return closed(code, new ParleyError(`the socket was closed: ${code} ${reason}`.trimEnd(), { cause }));
-  }
-  const response = property(cause, 'response');
+  if (typeof code === 'number' && typeof reason === 'string') return closed(code, reason, cause); // a DOMException has a code, too
   const status = response instanceof Response ? response.status : property(cause, 'statusCode');
-  const error = cause instanceof ParleyError ? cause : new ParleyError(cause instanceof Error ? cause.message : 'the connection was lost', { cause });
-  if (typeof status === 'number' && status >= 400) {
-    const after = response instanceof Response ? Number(response.headers.get('retry-after') ?? 0) * 1000 : 0;
-    const passing = status >= 500 || status === 408 || status === 425 || status === 429;
-    return failure(status === 401 ? 'unauthenticated' : passing ? 'retry' : 'fatal', error, after > 0 ? after : 0);
-  }
-  return failure('retry', error);
+  const message = cause instanceof Error ? cause.message : 'the connection was lost';
+  if (status === 401) return failure('unauthenticated', new ParleyError(message, { code: 'UNAUTHENTICATED', cause }));
+  const error = cause instanceof ParleyError ? cause : new ParleyError(message, { cause });
+  if (typeof status !== 'number' || status < 400) return failure('retry', error);
+  const passing = status >= 500 || status === 408 || status === 425 || status === 429;
+  return failure(passing ? 'retry' : 'fatal', error, 1_000 * header);
 }
 
 /** What a socket's close code asks for. */
-function closed(code: number, error: ParleyError): Failure {
+function closed(code: number, reason: string, cause: unknown): Failure {
+  const message = `the socket was closed: ${code} ${reason}`.trimEnd();
+  const error = new ParleyError(message, { cause });
   switch (code) {
     case 1001: // the server goes away,
     case 1012: // or restarts: everybody it had comes back at once
@@ -84,7 +88,7 @@ function closed(code: number, error: ParleyError): Failure {
       return failure('retry', error, 1_000, 5_000);
     case 4401: // the session was ended
     case 4403: // the token has expired, or was refused
-      return failure('unauthenticated', error);
+      return failure('unauthenticated', new ParleyError(message, { code: 'UNAUTHENTICATED', cause }));
     case 4408: // the init came too late
     case 4499: // we gave up the socket because nothing came
     case 4504: // the server did not acknowledge in time
@@ -108,8 +112,4 @@ function isProblem(x: unknown): x is Problem {
 /** Reads a property of what may have any or none: those of events and errors are not own ones. */
 function property(x: unknown, name: string): unknown {
   return typeof x === 'object' && x !== null && name in x ? (x as { [name: string]: unknown })[name] : undefined; // `in` has just said so
-}
-
-function text(x: unknown): string | undefined {
-  return typeof x === 'string' ? x : undefined;
 }

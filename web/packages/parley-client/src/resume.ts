@@ -28,7 +28,10 @@ export interface Event {
   readonly cursor: string;
 }
 
-/** Who is told what. All are called synchronously; what one of them throws is reported as unhandled and changes nothing. */
+/**
+ * Who is told what. None is called before `resume` has returned; what one of them throws is reported as unhandled and
+ * changes nothing.
+ */
 export interface Handlers<E = Event> {
   /** One event, in order, each once. `result` is the whole answer that it came in. `CaughtUp` does not come here. */
   next(event: E, result: Result): void;
@@ -236,7 +239,9 @@ export function resume<E = Event>(transport: Transport, request: Request, handle
     stop = () => {};
   }
 
-  connect();
+  queueMicrotask(() => {
+    if (attempt === 0) connect();
+  });
   return {
     get cursor() {
       return cursor;

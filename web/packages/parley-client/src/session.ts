@@ -43,7 +43,7 @@ export interface SessionOptions {
   key?: string;
   /** For tests, and for old Node.js. */
   fetch?: typeof fetch;
-  /** It is over, once for each ending. Nothing of the viewer's should be shown any more. */
+  /** It is over, once for each ending: close the viewer's subscriptions, and show nothing of theirs any more. */
   signedOut?(why: Ending): void;
   /** Another tab has signed in. */
   signedIn?(): void;
@@ -52,6 +52,8 @@ export interface SessionOptions {
 /** Who is signed in, and the tokens to show for it. Make one for each endpoint and account. */
 export interface Session {
   readonly signedIn: boolean;
+  /** Of the sign-in: another one when somebody else signs in, undefined while nobody is. */
+  readonly id: string | undefined;
   /** Grows with each new token. */
   readonly version: number;
   /** Takes over what a sign-in answered. */
@@ -139,7 +141,7 @@ export function createSession(options: SessionOptions): Session {
     schedule(0);
   }
 
-  function begin(tokens: Tokens, id: string = crypto.randomUUID(), turn = 0): void {
+  function begin(tokens: Tokens, id = `${Date.now()}.${Math.random()}`, turn = 0): void {
     const from = tokens.session ? Date.parse(tokens.session.lastUsedAt) : Date.now();
     const span = Math.max(0, Date.parse(tokens.accessTokenExpiresAt) - from);
     const secret = options.cookie ? {} : { access: tokens.accessToken ?? undefined, refresh: tokens.refreshToken ?? undefined };
@@ -295,6 +297,9 @@ export function createSession(options: SessionOptions): Session {
   return {
     get signedIn() {
       return kept !== undefined;
+    },
+    get id() {
+      return kept?.id;
     },
     get version() {
       return version;

@@ -63,6 +63,7 @@ export function webSocket(
       this.addEventListener('error', () => {});
     }
   };
+  let whose: string | undefined; // the socket
   let watch: ReturnType<typeof setTimeout> | undefined;
   const calm = () => {
     clearTimeout(watch);
@@ -76,6 +77,7 @@ export function webSocket(
     url,
     async connectionParams() {
       const authorization = await session?.authorization();
+      whose = session?.id;
       return authorization === undefined ? undefined : { authorization };
     },
     retryAttempts: 0, // `resume` comes back
@@ -85,7 +87,10 @@ export function webSocket(
     on: {
       connecting: () => hurry(2 * silence),
       connected: calm,
-      closed: calm,
+      closed() {
+        calm();
+        whose = undefined;
+      },
       message() {
         if (watch !== undefined) hurry(silence); // a pong may queue behind a long replay
       },
@@ -99,7 +104,10 @@ export function webSocket(
   });
   return {
     session,
-    subscribe: (request, sink) => client.subscribe(request, sink),
+    subscribe(request, sink) {
+      if (whose !== undefined && whose !== session?.id) client.terminate(); // somebody else has signed in since
+      return client.subscribe(request, sink);
+    },
     terminate: () => client.terminate(),
     dispose: () => client.dispose(),
   };

@@ -4,13 +4,22 @@ import { describe, it, type TestContext } from 'node:test';
 import { type Handlers, type Options, ParleyError, type Request, resume, type Session, type Sink, type Subscription } from 'parley-client';
 import { EVENTS, type Message, Record } from './world.ts';
 
+type Scene = [t: TestContext, handlers?: Partial<Handlers<Message>>, options?: Options, query?: string, after?: string | null];
+
 /** Plays the server: each attempt is one entry, and what `after` was when it began. */
 class Stage {
   readonly attempts: { request: Request; after: unknown; sink: Sink; ended: boolean }[] = [];
   readonly record = new Record();
   readonly subscription: Subscription;
 
-  constructor(t: TestContext, handlers: Partial<Handlers<Message>> = {}, options: Options = {}, query = EVENTS, after: string | null = 'c0') {
+  static async open(...scene: Scene): Promise<Stage> {
+    const stage = new Stage(...scene);
+    assert.deepEqual(stage.record.statuses, []); // nobody is called before resume has returned
+    await tick();
+    return stage;
+  }
+
+  private constructor(...[t, handlers = {}, options = {}, query = EVENTS, after = 'c0']: Scene) {
     t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
     t.mock.method(Math, 'random', () => 0.999_999); // the longest that a wait can be
     this.subscription = resume<Message>(
@@ -57,8 +66,8 @@ const tick = () => new Promise((resolve) => setImmediate(resolve));
 const close = (code: number) => ({ code, reason: '', wasClean: true });
 
 describe('resume', () => {
-  it('tells how it stands', (t) => {
-    const s = new Stage(t);
+  it('tells how it stands', async (t) => {
+    const s = await Stage.open(t);
     assert.equal(s.subscription.status, 'connecting');
     s.event('c1');
     assert.equal(s.subscription.status, 'replaying');
@@ -75,8 +84,8 @@ describe('resume', () => {
     assert.deepEqual([s.record.bodies, s.record.caughtUp, s.record.completed], [['c1', 'c3'], 2, 1]);
   });
 
-  it('keeps the request of a transport that reconnects by itself up to date', (t) => {
-    const s = new Stage(t);
+  it('keeps the request of a transport that reconnects by itself up to date', async (t) => {
+    const s = await Stage.open(t);
     s.event('c1');
     assert.equal(s.last.request.variables?.['after'], 'c1');
     s.event('c9', 'CaughtUp');
@@ -84,8 +93,8 @@ describe('resume', () => {
     assert.equal(s.attempts.length, 1);
   });
 
-  it('drops what a replay repeats', (t) => {
-    const s = new Stage(t);
+  it('drops what a replay repeats', async (t) => {
+    const s = await Stage.open(t);
     for (const cursor of ['c1', 'c2', 'c3']) s.event(cursor);
     for (const cursor of ['c1', 'c2', 'c3', 'c4']) s.event(cursor); // such as by a transport that began again where it first did
     s.event('c4', 'CaughtUp');
@@ -93,8 +102,8 @@ describe('resume', () => {
     assert.equal(s.subscription.cursor, 'c4');
   });
 
-  it('hears nothing from an attempt that it has given up', (t) => {
-    const s = new Stage(t);
+  it('hears nothing from an attempt that it has given up', async (t) => {
+    const s = await Stage.open(t);
     const { sink } = s.last;
     s.event('c1');
     sink.error(close(1006));
@@ -119,7 +128,7 @@ describe('resume', () => {
       let answer = (_: string) => {};
       const late = new Promise<string>((resolve) => (answer = resolve));
       const session = { version: 1, renew: () => late.then(() => true) } as unknown as Session;
-      const s = new Stage(t, { expired: () => late }, { session });
+      const s = await Stage.open(t, { expired: () => late }, { session });
       before(s);
       const told = JSON.stringify(s.record);
       s.subscription.close();
@@ -136,8 +145,16 @@ describe('resume', () => {
     });
   }
 
-  it('may be closed by a handler', (t) => {
-    const s: Stage = new Stage(t, { next: (e) => (s.record.bodies.push(e.cursor), s.subscription.close()) });
+  it('does not begin when it is closed at once', async () => {
+    const record = new Record();
+    let begun = 0;
+    resume<Message>({ subscribe: () => (begun++, () => {}) }, { query: EVENTS }, record.handlers()).close();
+    await tick();
+    assert.deepEqual([begun, record.statuses], [0, []]);
+  });
+
+  it('may be closed by a handler', async (t) => {
+    const s: Stage = await Stage.open(t, { next: (e) => (s.record.bodies.push(e.cursor), s.subscription.close()) });
     s.event('c1');
     s.event('c2');
     assert.deepEqual(s.record.bodies, ['c1']);
@@ -145,7 +162,7 @@ describe('resume', () => {
   });
 
   it('comes back later and later, up to a bound, and soon again once something came', async (t) => {
-    const s = new Stage(t);
+    const s = await Stage.open(t);
     const waits: number[] = [];
     for (let n = 0; n < 8; n++) {
       s.last.sink.error(new TypeError('fetch failed'));
@@ -161,8 +178,8 @@ describe('resume', () => {
     assert.deepEqual(s.record.causes.slice(-3), ['fetch failed', 'the socket was closed: 1006', 'too late']);
   });
 
-  it('spreads who comes back over time', (t) => {
-    const s = new Stage(t);
+  it('spreads who comes back over time', async (t) => {
+    const s = await Stage.open(t);
     t.mock.method(Math, 'random', () => 0);
     s.last.sink.error(close(1006));
     t.mock.timers.tick(20);
@@ -179,7 +196,7 @@ describe('resume', () => {
     ['a socket that it gave up', Object.assign(new Error(), close(4499)), 1_010],
   ] as const) {
     it(`waits out ${what}`, async (t) => {
-      const s = new Stage(t);
+      const s = await Stage.open(t);
       s.event('c1', 'CaughtUp');
       s.last.sink.error(cause);
       assert.equal(await s.wait(t), ms);
@@ -187,7 +204,7 @@ describe('resume', () => {
     });
   }
 
-  it('wakes at once when the browser does, but not before the time that the server asked for', (t) => {
+  it('wakes at once when the browser does, but not before the time that the server asked for', async (t) => {
     const page = Object.assign(new EventTarget(), { visibilityState: 'hidden' });
     const target = new EventTarget();
     Object.assign(globalThis, {
@@ -196,7 +213,7 @@ describe('resume', () => {
       removeEventListener: target.removeEventListener.bind(target),
     });
     t.after(() => Reflect.deleteProperty(globalThis, 'document'));
-    const s = new Stage(t);
+    const s = await Stage.open(t);
     s.last.sink.error(close(1006));
     page.dispatchEvent(new Event('visibilitychange'));
     assert.equal(s.attempts.length, 1);
@@ -219,7 +236,7 @@ describe('resume', () => {
   it('refreshes the session once for a refused token, and gives up when that does not help', async (t) => {
     const asked: (number | undefined)[] = [];
     const session = { version: 1, renew: async (seen?: number) => (asked.push(seen), true) } as unknown as Session;
-    const s = new Stage(t, {}, { session });
+    const s = await Stage.open(t, {}, { session });
     s.event('c1', 'CaughtUp');
     s.last.sink.error(close(4403));
     assert.equal(await s.wait(t), 0);
@@ -235,7 +252,7 @@ describe('resume', () => {
   it('ends when the session is over, and goes on when only the network is', async (t) => {
     let renew: () => Promise<boolean> = () => Promise.reject(new TypeError('fetch failed'));
     const session = { version: 1, renew: () => renew() } as unknown as Session;
-    const s = new Stage(t, {}, { session });
+    const s = await Stage.open(t, {}, { session });
     s.refuse('UNAUTHENTICATED');
     assert(await s.wait(t) > 0);
     renew = async () => false;
@@ -249,7 +266,7 @@ describe('resume', () => {
 
   it('tries the refetch again when the network is lost meanwhile, and ends when it is refused', async (t) => {
     const answers = [new TypeError('fetch failed'), 'c7', new ParleyError('no', { errors: [{ message: 'no', extensions: { code: 'FORBIDDEN' } }] })];
-    const s = new Stage(t, {
+    const s = await Stage.open(t, {
       expired: async () => {
         const answer = answers.shift();
         if (typeof answer === 'string') return answer;
@@ -271,7 +288,7 @@ describe('resume', () => {
   });
 
   it('does not try for ever what is not the network’s fault', async (t) => {
-    const s = new Stage(t);
+    const s = await Stage.open(t);
     for (let n = 0; n < 5; n++) {
       s.last.sink.next({ data: null, errors: [{ message: 'internal error', extensions: { code: 'INTERNAL' } }] });
       await s.wait(t);
@@ -280,12 +297,12 @@ describe('resume', () => {
     assert.deepEqual(s.record.errors.map((e) => e.code), ['INTERNAL']);
   });
 
-  it('ends at once with what would be refused again', (t) => {
+  it('ends at once with what would be refused again', async (t) => {
     for (const cause of [
       [{ message: '', extensions: { code: 'FORBIDDEN' } }], [{ message: '', extensions: { code: 'QUERY_TOO_COMPLEX' } }], [{ message: 'no code' }],
       close(4400), close(4406), close(1009), Object.assign(new Error(), { response: new Response('', { status: 403 }) }),
     ]) {
-      const s = new Stage(t);
+      const s = await Stage.open(t);
       s.last.sink.error(cause);
       t.mock.timers.tick(100_000);
       assert.deepEqual([s.attempts.length, s.record.errors.length, s.record.status], [1, 1, 'closed']);
@@ -294,13 +311,23 @@ describe('resume', () => {
     }
   });
 
-  it('says so when a subscription could not be resumed', (t) => {
+  it('calls every refused token UNAUTHENTICATED', async (t) => {
+    for (const cause of [close(4401), close(4403), Object.assign(new Error(), { response: new Response('', { status: 401 }) })]) {
+      const s = await Stage.open(t); // without a session
+      s.last.sink.error(cause);
+      assert.deepEqual(s.record.errors.map((e) => e.code), ['UNAUTHENTICATED']);
+      t.mock.timers.reset();
+      t.mock.restoreAll();
+    }
+  });
+
+  it('says so when a subscription could not be resumed', async (t) => {
     for (const [query, data] of [
       ['subscription ($after: Cursor) { events(after: $after) { cursor } }', { cursor: 'c1' }],
       ['subscription ($after: Cursor) { events(after: $after) { __typename } }', { __typename: 'MessageAdded' }],
       ['subscription { events { __typename cursor } }', { __typename: 'MessageAdded', cursor: 'c1' }],
     ] as const) {
-      const s = new Stage(t, {}, {}, query);
+      const s = await Stage.open(t, {}, {}, query);
       s.last.sink.next({ data: { events: data } });
       assert.match(s.record.errors[0]?.message ?? '', /\$after.*__typename cursor/);
       t.mock.timers.reset();
@@ -308,8 +335,8 @@ describe('resume', () => {
     }
   });
 
-  it('begins ephemeral subscriptions anew', (t) => {
-    const s = new Stage(t, {}, {}, 'subscription { typingChanged { user { id } } }', null);
+  it('begins ephemeral subscriptions anew', async (t) => {
+    const s = await Stage.open(t, {}, {}, 'subscription { typingChanged { user { id } } }', null);
     const typing = { data: { typingChanged: { user: { id: 'usr_1' } } } };
     s.last.sink.next(typing);
     assert.equal(s.subscription.status, 'live');
@@ -321,7 +348,7 @@ describe('resume', () => {
   });
 
   it('goes on when a handler throws', async (t) => {
-    const s: Stage = new Stage(t, {
+    const s: Stage = await Stage.open(t, {
       next: (e) => {
         s.record.bodies.push(e.cursor);
         throw new Error('in the app');
