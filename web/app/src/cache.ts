@@ -67,10 +67,16 @@ export function createCache(): InMemoryCache {
           friendRequests: growing(['direction'], (node, { readField }) => readField('status', node) === 'PENDING'),
           blockedUsers: growing(false, (node, { readField }) => readField('relationship', node) === 'BLOCKED'),
           users: growing(['search']),
+          notifications: growing(false),
+          sessions: growing(false),
         },
       },
       Conversation: { fields: { messages, receipts: { keyArgs: false, merge: false }, members: growing(false) } },
       User: { fields: { presence: { merge: false } } },
+      // The viewer has one of each.
+      Account: { keyFields: [] },
+      NotificationPreferences: { keyFields: [] },
+      Export: { keyFields: [] },
       // Without ids of their own.
       Friendship: { keyFields: ['user', ['id']] },
       Member: { keyFields: false },

@@ -1,4 +1,4 @@
-import { ApolloClient, ApolloLink, HttpLink, Observable } from '@apollo/client';
+import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, Observable } from '@apollo/client';
 import { print } from '@apollo/client/utilities';
 import { OperationTypeNode } from 'graphql';
 import { createClient } from 'graphql-ws';
@@ -17,10 +17,10 @@ export interface ParleyOptions {
   /** Where bearer tokens are kept, and under which name; see `SessionOptions`. */
   store?: SessionOptions['store'];
   key?: string;
-  /** Stands before all other links: sees every operation and result. */
-  link?: ApolloLink;
-  /** Stands around the transport of subscriptions: sees every event as it arrives. */
-  transport?(transport: Transport): Transport;
+  /** Takes the place of the browser's: sees everything that goes over HTTP. */
+  fetch?: typeof fetch;
+  /** Stands around the transport of subscriptions: sees every event as it arrives, and may let go of the socket. */
+  transport?(transport: Transport & { terminate(): void }): Transport;
 }
 
 /** Everything one signed-in person has: session, Apollo client, live updates, messages on their way. `App` takes it. */
@@ -37,17 +37,26 @@ export interface Parley {
   signIn(username: string, password: string): Promise<void>;
   signUp(input: Omit<SignUpMutationVariables['input'], 'cookie'>): Promise<void>;
   signOut(): Promise<void>;
+  /**
+   * Uploads a picture.
+   *
+   * @returns its id, for `setAvatar` and `setGroupAvatar`
+   * @throws CombinedGraphQLErrors when the server does not take it
+   */
+  upload(picture: Blob): Promise<string>;
   /** Lets go of sockets and timers, and keeps the session. */
   close(): void;
 }
 
 export function createParley(options: ParleyOptions): Parley {
   const url = new URL('/graphql', location.href);
+  const credentials = options.cookie ? 'same-origin' : 'omit';
   const session = createSession({
     url: url.href,
     cookie: options.cookie,
     ...(options.store && { store: options.store }),
     ...(options.key !== undefined && { key: options.key }),
+    ...(options.fetch && { fetch: options.fetch }),
     signedOut(why) {
       ended.set(why);
       if (why === 'signedOut') outbox.clear();
@@ -67,12 +76,11 @@ export function createParley(options: ParleyOptions): Parley {
   const client = new ApolloClient({
     cache: createCache(),
     link: ApolloLink.from([
-      ...(options.link ? [options.link] : []),
       live.link,
       ApolloLink.split(
         ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
         resumeLink(apollo, transport, { session }),
-        authLink(apollo, session).concat(new HttpLink({ uri: url.href, credentials: options.cookie ? 'same-origin' : 'omit' })),
+        authLink(apollo, session).concat(new HttpLink({ uri: url.href, credentials, ...(options.fetch && { fetch: options.fetch }) })),
       ),
     ]),
   });
@@ -93,6 +101,17 @@ export function createParley(options: ParleyOptions): Parley {
     signedIn.set(true);
   }
 
+  async function upload(picture: Blob, again = true): Promise<string> {
+    const authorization = await session.authorization();
+    const version = session.version;
+    const headers = { ...(authorization !== undefined && { authorization }) };
+    const response = await (options.fetch ?? fetch)(new URL('/files', url).href, { method: 'POST', body: picture, headers, credentials });
+    if (response.status === 401 && again && (await session.renew(version))) return upload(picture, false);
+    const answer: { id?: string; errors?: { message: string }[] } = await response.json();
+    if (answer.id === undefined) throw new CombinedGraphQLErrors({ errors: answer.errors ?? [{ message: 'the picture could not be uploaded' }] });
+    return answer.id;
+  }
+
   const { cookie } = options;
   return {
     session, client, live, outbox, drafts, signedIn, ended,
@@ -106,6 +125,7 @@ export function createParley(options: ParleyOptions): Parley {
       if (data) enter(data.signUp);
     },
     signOut: () => session.signOut(),
+    upload: (picture) => upload(picture),
     close() {
       live.stop();
       outbox.close();

@@ -9,9 +9,9 @@ import type { ApolloCache, Reference } from '@apollo/client';
 import type { Modifier, ModifierDetails } from '@apollo/client/cache';
 import type { Kept } from '../cache';
 import {
-  type ConversationItemFragment, ConversationItemFragmentDoc, CountedFragmentDoc, type EventsSubscription, KnownFragmentDoc,
-  type MessageTextFragment, MessageTextFragmentDoc, PersonFragmentDoc, PersonNameFragmentDoc, type PresenceChangedSubscription, type ReceiptItemFragment, ReceiptsFragmentDoc,
-  RequestItemFragmentDoc, type Role,
+  AccountDocument, type ConversationItemFragment, ConversationItemFragmentDoc, CountedFragmentDoc, type EventsSubscription, ExportDocument, KnownFragmentDoc,
+  type MessageTextFragment, MessageTextFragmentDoc, NotificationItemFragmentDoc, NotificationPreferencesDocument, PersonFragmentDoc, PersonNameFragmentDoc,
+  type PresenceChangedSubscription, type ReceiptItemFragment, ReceiptsFragmentDoc, RequestItemFragmentDoc, type Role, SessionItemFragmentDoc,
 } from '../gql/graphql';
 
 export type Event = EventsSubscription['events'];
@@ -131,19 +131,39 @@ function change(cache: ApolloCache, me: string, event: Event): string | undefine
       return;
 
     case 'NotificationAdded':
+      cache.writeFragment({ fragment: NotificationItemFragmentDoc, fragmentName: 'NotificationItem', data: event.notification });
+      include(cache, 'notifications', { __typename: 'Notification', id: event.notification.id });
+      countNotifications(cache, event.unreadCount);
+      return;
     case 'NotificationRead':
+      readNotification(cache, event.notificationId, event.at);
+      countNotifications(cache, event.unreadCount);
+      return;
     case 'NotificationsRead':
-      cache.modify({ fields: { unreadNotificationCount: () => event.unreadCount } });
+      readNotifications(cache, event.through, event.at);
+      countNotifications(cache, event.unreadCount);
+      return;
+
+    case 'NotificationPreferencesChanged':
+      cache.writeQuery({ query: NotificationPreferencesDocument, data: { notificationPreferences: event.preferences } });
+      return;
+    case 'AccountUpdated':
+      cache.writeQuery({ query: AccountDocument, data: { account: event.account } });
+      return;
+    case 'ExportUpdated':
+      cache.writeQuery({ query: ExportDocument, data: { export: event.export } });
+      return;
+    case 'SessionStarted':
+      cache.writeFragment({ fragment: SessionItemFragmentDoc, fragmentName: 'SessionItem', data: event.session });
+      include(cache, 'sessions', { __typename: 'Session', id: event.session.id });
+      return;
+    case 'SessionEnded':
+      revise(cache, undefined, 'sessions', (kept, { readField }) => ({ ...kept, nodes: kept.nodes.filter((node) => readField('id', node) !== event.sessionId) }));
       return;
 
     case 'CaughtUp': // what is shown from here on is as new as can be
-    case 'AccountUpdated':
-    case 'BotUpdated':
-    case 'SessionStarted':
-    case 'SessionEnded':
-    case 'NotificationPreferencesChanged':
-    case 'ExportUpdated':
-      return; // nothing shows them
+    case 'BotUpdated': // nothing shows it
+      return;
   }
 }
 
@@ -180,6 +200,25 @@ export function applyPresence(cache: ApolloCache, { presences }: PresenceChanged
       }
     },
   });
+}
+
+function countNotifications(cache: ApolloCache, unread: number): void {
+  cache.modify({ fields: { unreadNotificationCount: () => unread } });
+}
+
+function readNotification(cache: ApolloCache, id: string, at: string): void {
+  const known = cache.identify({ __typename: 'Notification', id }) ?? '';
+  cache.modify({ id: known, fields: { readAt: (before: string | null) => before ?? at } }); // the first time counts
+}
+
+/** Reads those whose ids are not greater: ids sort by when they were made. */
+function readNotifications(cache: ApolloCache, through: string, at: string): void {
+  const ids: string[] = [];
+  revise(cache, undefined, 'notifications', (kept, { readField }) => {
+    for (const node of kept.nodes) ids.push(readField<string>('id', node) ?? '');
+    return kept;
+  });
+  for (const id of ids) if (id <= through) readNotification(cache, id, at);
 }
 
 function addMessage(cache: ApolloCache, me: string, conversationId: string, message: MessageTextFragment): void {

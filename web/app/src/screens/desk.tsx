@@ -2,6 +2,7 @@ import { useQuery } from '@apollo/client/react';
 import { useContext, useEffect } from 'react';
 import { Link, Route, Switch, useLocation, useRoute } from 'wouter';
 import { StartDocument } from '../gql/graphql';
+import { Settings, SettingsList } from '../settings/settings';
 import { useStore } from '../store';
 import { explain } from '../ui/action';
 import { Avatar } from '../ui/avatar';
@@ -12,9 +13,9 @@ import { Conversation } from './conversation';
 import { ConversationList } from './conversation-list';
 import { Details } from './details';
 import { Inside } from './gate';
+import { NotificationList } from './notifications';
 import { People } from './people';
 import { Person } from './person';
-import { Settings, SettingsList } from './settings';
 import './desk.css';
 
 /** Which pane a narrow screen shows: the addresses that have something in the middle or at the side show that. */
@@ -53,6 +54,7 @@ export function Desk() {
         <Switch>
           <Route path="/friends" component={People} />
           <Route path="/people/:id" component={People} />
+          <Route path="/notifications" component={NotificationList} />
           <Route path="/settings/*?" component={SettingsList} />
           <Route component={ConversationList} />
         </Switch>
@@ -67,6 +69,9 @@ export function Desk() {
           <Route path="/settings/*?" component={Settings} />
           <Route path="/friends">
             <Welcome title="Your people" text="Search for somebody by their name, or answer who has asked you." />
+          </Route>
+          <Route path="/notifications">
+            <Welcome title="What you were told" text="Each notification leads to what it is about." />
           </Route>
           <Route path="/conversations" component={Choose} />
           <Route path="/" component={Choose} />
@@ -107,6 +112,7 @@ function Rail() {
   const items: { href: string; icon: IconName; name: string; count: number; here: boolean; told: string }[] = [
     { href: '/', icon: 'chats', name: 'Chats', count: unread, here: location === '/' || location.startsWith('/conversations'), told: 'unread conversations' },
     { href: '/friends', icon: 'people', name: 'People', count: requests, here: location === '/friends' || location.startsWith('/people'), told: 'friend requests' },
+    { href: '/notifications', icon: 'bell', name: 'News', count: data?.unreadNotificationCount ?? 0, here: location === '/notifications', told: 'unread notifications' },
     { href: '/settings', icon: 'settings', name: 'Settings', count: 0, here: location.startsWith('/settings'), told: '' },
   ];
   return (

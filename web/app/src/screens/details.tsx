@@ -13,6 +13,7 @@ import { Dialog } from '../ui/dialog';
 import { Icon } from '../ui/icons';
 import { nameOf, Waiting } from './conversation-list';
 import { Choices } from './new-group';
+import { Silence } from './silence';
 
 type Shown = MembersQuery['conversation'];
 type Member = Shown['members']['nodes'][number];
@@ -50,6 +51,7 @@ function Shown({ conversation }: { conversation: Shown }) {
         <h2>{name}</h2>
         <p>{kind === 'GROUP' ? `${memberCount} ${memberCount === 1 ? 'member' : 'members'}` : `@${peer?.username}`}</p>
       </div>
+      <Silence conversation={conversation} />
       {kind === 'DIRECT' ? (
         <div className="details-buttons">
           <Link href={`/people/${peer?.id}`} className="button">
