@@ -55,7 +55,8 @@ func (r *Resolver) project(e *chat.Event) (model.Event, bool) {
 	case chat.MemberLeft:
 		return &model.MemberLeft{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, User: rows.User, MemberCount: e.Detail.Count}, rows.User != nil
 	case chat.MemberRoleChanged:
-		return &model.MemberRoleChanged{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, User: rows.User, Role: e.Detail.Role}, rows.User != nil
+		return &model.MemberRoleChanged{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, Conversation: rows.Conversation, User: rows.User, Role: e.Detail.Role},
+			rows.Conversation != nil && rows.User != nil
 	case chat.MessageAdded:
 		return &model.MessageAdded{Cursor: cursor, At: at, Actor: actor, ConversationID: conversation, Message: rows.Message}, rows.Message != nil
 	case chat.ReceiptUpdated:

@@ -2159,6 +2159,38 @@ func (ec *executionContext) fieldContext_MemberRoleChanged_conversationId(_ cont
 	return graphql.NewScalarFieldContext("MemberRoleChanged", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
+func (ec *executionContext) _MemberRoleChanged_conversation(ctx context.Context, field graphql.CollectedField, obj *model.MemberRoleChanged) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MemberRoleChanged_conversation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Conversation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.Conversation) graphql.Marshaler {
+			return ec.marshalNConversation2ᚖgithubᚗcomᚋparleyᚑchatᚋparleyᚋinternalᚋchatᚐConversation(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MemberRoleChanged_conversation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "MemberRoleChanged",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Conversation(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _MemberRoleChanged_user(ctx context.Context, field graphql.CollectedField, obj *model.MemberRoleChanged) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4842,6 +4874,11 @@ func (ec *executionContext) _MemberRoleChanged(ctx context.Context, sel ast.Sele
 			}
 		case "conversationId":
 			out.Values[i] = ec._MemberRoleChanged_conversationId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "conversation":
+			out.Values[i] = ec._MemberRoleChanged_conversation(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -426,6 +426,7 @@ type ComplexityRoot struct {
 	MemberRoleChanged struct {
 		Actor          func(childComplexity int) int
 		At             func(childComplexity int) int
+		Conversation   func(childComplexity int) int
 		ConversationID func(childComplexity int) int
 		Cursor         func(childComplexity int) int
 		Role           func(childComplexity int) int
@@ -2302,6 +2303,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.MemberRoleChanged.At(childComplexity), true
+	case "MemberRoleChanged.conversation":
+		if e.ComplexityRoot.MemberRoleChanged.Conversation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MemberRoleChanged.Conversation(childComplexity), true
 	case "MemberRoleChanged.conversationId":
 		if e.ComplexityRoot.MemberRoleChanged.ConversationID == nil {
 			break
@@ -5848,6 +5855,8 @@ type MemberRoleChanged implements Event & ConversationEvent {
   actor: User
   "The conversation's id."
   conversationId: ID!
+  "The conversation as it is now: who has become, or is no longer, an admin sees other parts of it."
+  conversation: Conversation!
   "The member."
   user: User!
   "Their role now."

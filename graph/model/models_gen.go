@@ -754,6 +754,8 @@ type MemberRoleChanged struct {
 	Actor *chat.User `json:"actor,omitempty"`
 	// The conversation's id.
 	ConversationID chat.ID `json:"conversationId"`
+	// The conversation as it is now: who has become, or is no longer, an admin sees other parts of it.
+	Conversation *chat.Conversation `json:"conversation"`
 	// The member.
 	User *chat.User `json:"user"`
 	// Their role now.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/parley-chat/parley/graph"
 	"github.com/parley-chat/parley/graph/generated"
+	"github.com/parley-chat/parley/internal/bot"
 	"github.com/parley-chat/parley/internal/bus"
 	"github.com/parley-chat/parley/internal/bus/natsbus"
 	"github.com/parley-chat/parley/internal/chat"
@@ -32,11 +33,13 @@ import (
 	"github.com/parley-chat/parley/internal/hook"
 	"github.com/parley-chat/parley/internal/job"
 	"github.com/parley-chat/parley/internal/limit"
+	"github.com/parley-chat/parley/internal/mailing"
 	"github.com/parley-chat/parley/internal/message"
 	"github.com/parley-chat/parley/internal/notification"
 	"github.com/parley-chat/parley/internal/obs"
 	"github.com/parley-chat/parley/internal/outbound"
 	"github.com/parley-chat/parley/internal/presence"
+	"github.com/parley-chat/parley/internal/pushing"
 	"github.com/parley-chat/parley/internal/store"
 	"github.com/parley-chat/parley/internal/token"
 	"github.com/parley-chat/parley/internal/transport/httpapi"
@@ -69,6 +72,19 @@ type App struct {
 	draining atomic.Bool
 	stop     []func() // in order
 	once     sync.Once
+}
+
+// services are the rules, a package for each feature, that are needed in more than one place here.
+type services struct {
+	users         *user.Service
+	friends       *friend.Service
+	conversations *conversation.Service
+	notifications *notification.Service
+	mailings      *mailing.Service
+	pushes        *pushing.Service
+	files         *file.Service
+	exports       *export.Service
+	bots          *bot.Service
 }
 
 // DatabaseURL is where the settings say that the data is.
@@ -133,39 +149,40 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	if a.hooks, err = a.openHooks(key); err != nil {
 		return nil, err
 	}
-	notifications := notification.New(a.store, notification.Config{Retention: c.NotificationRetention})
-	mailings, err := a.openMail(c, tokens, notifications)
-	if err != nil {
+	s := services{
+		friends:       friend.New(a.store, friend.Config{}),
+		conversations: conversation.New(a.store, conversation.Config{}),
+		files:         file.New(a.store, file.Config{MaxUpload: int64(c.MaxUpload), PublicURL: c.PublicURL}),
+		notifications: notification.New(a.store, notification.Config{Retention: c.NotificationRetention}),
+	}
+	if s.mailings, err = a.openMail(c, tokens, s.notifications); err != nil {
 		return nil, err
 	}
-	pushes, err := a.openPush(c, key, notifications)
-	if err != nil {
+	if s.pushes, err = a.openPush(c, key, s.notifications); err != nil {
 		return nil, err
 	}
-	files := file.New(a.store, file.Config{MaxUpload: int64(c.MaxUpload), PublicURL: c.PublicURL})
-	exports := export.New(a.store, tokens, export.Config{PublicURL: c.PublicURL, Send: mailings.Send})
-	a.digests = a.openDigest(mailings, notifications)
-	metrics.Register(a.openWorker(c, mailings, pushes, files, exports, notifications)...)
 	revoked := token.NewRevoked(c.AccessTTL, time.Now)
-	users := user.New(a.store, tokens, revoked, user.Config{
-		RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr, MailsPerHour: c.MailsPerHour, Send: mailings.Insert,
-	})
-	friends := friend.New(a.store, friend.Config{})
-	conversations := conversation.New(a.store, conversation.Config{})
-	feeds := feed.New(a.store)
 	sends := limit.NewSends(limit.Config{N: c.SendsPerSecond, Per: time.Second})
 	a.messages = message.New(a.store, message.Config{MaxBody: c.MaxMessageChars, Limit: sends})
-	bots, err := a.openBots(c, key, revoked)
-	if err != nil {
+	if s.bots, err = a.openBots(c, key, revoked); err != nil {
 		return nil, err
 	}
-	if err = a.listen(friends, conversations, mailings, pushes, files, exports, notifications, bots); err != nil {
+	s.exports = export.New(a.store, tokens, export.Config{PublicURL: c.PublicURL, Send: s.mailings.Send})
+	s.users = user.New(a.store, tokens, revoked, user.Config{
+		RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr, MailsPerHour: c.MailsPerHour, Send: s.mailings.Insert,
+	})
+	feeds := feed.New(a.store)
+	a.digests = a.openDigest(s.mailings, s.notifications)
+	metrics.Register(a.openWorker(c, s)...)
+	if err = a.listen(s); err != nil {
 		return nil, err
 	}
 
-	r := &graph.Resolver{Users: users, Friends: friends, Conversations: conversations, Messages: a.messages, Notifications: notifications, Pushes: pushes, Feed: feeds, Hooks: a.hooks, Files: files, Exports: exports,
-		Bots: bots, HooksURL: a.hooksURL,
-		Applied: func() chat.Position { return a.events.Applied() }}
+	r := &graph.Resolver{
+		Users: s.users, Friends: s.friends, Conversations: s.conversations, Messages: a.messages, Notifications: s.notifications, Pushes: s.pushes,
+		Feed: feeds, Hooks: a.hooks, Files: s.files, Exports: s.exports, Bots: s.bots, HooksURL: a.hooksURL,
+		Applied: func() chat.Position { return a.events.Applied() },
+	}
 	es := generated.NewExecutableSchema(generated.Config{Resolvers: r})
 	a.events = eventlog.New(eventlog.Config{Source: a.store, Fill: feeds.Fill, Poll: c.LogPoll, Log: log, Apply: func(events []*chat.Event) {
 		revoked.Apply(events)
@@ -175,7 +192,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		a.live.hub.Apply(events)
 	}})
 	a.store.AfterCommit(a.events.Ring)
-	a.live = newLive(a, r, es, orKey(users.Authenticate, bots.Authenticate))
+	a.live = newLive(a, r, es, orKey(s.users.Authenticate, s.bots.Authenticate))
 	a.presence = presence.New(a.store, presence.Config{Publish: a.live.hub.Signal, Bus: a.bus, Log: log})
 	r.Presences = a.presence
 	metrics.Register(liveMetrics(a.live.hub.Stats, func() int64 { return int64(a.events.Applied()) })...)
@@ -197,10 +214,10 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		return nil, err
 	}
 	handler, err := httpapi.New(httpapi.Config{
-		Admin: map[string]http.Handler{queuesPath + "/": queues}, Administrators: users,
-		Files: files, Exports: exports, Pages: a.mailPages(c, users, mailings),
+		Admin: map[string]http.Handler{queuesPath + "/": queues}, Administrators: s.users,
+		Files: s.files, Exports: s.exports, Pages: a.mailPages(c, s.users, s.mailings),
 		Settings: c, Schema: es, SDL: schema.Merged(), Log: log, Metrics: metrics,
-		Authenticate: users.Authenticate, Keys: bots.Authenticate, Hooks: bots, Cursor: func(p chat.Position) chat.Cursor { return chat.Cursor{Epoch: r.Epoch, Position: p} },
+		Authenticate: s.users.Authenticate, Keys: s.bots.Authenticate, Hooks: s.bots, Cursor: func(p chat.Position) chat.Cursor { return chat.Cursor{Epoch: r.Epoch, Position: p} },
 		Ready: a.ready, Present: graph.PresentError(log), Recover: graph.Recover(log),
 		Transports: []graphql.Transport{a.live.ws, a.live.sse}, Extensions: []graphql.HandlerExtension{graph.Context{Resolver: r}}, GraphiQL: graphiql, App: site,
 	})
@@ -213,7 +230,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		return nil, err
 	}
 	r.Epoch = a.events.Epoch()
-	if err = users.LoadRevoked(ctx); err != nil {
+	if err = s.users.LoadRevoked(ctx); err != nil {
 		return nil, err
 	}
 	if err = a.live.start(ctx); err != nil {

@@ -9,7 +9,6 @@ import (
 	"github.com/parley-chat/parley/internal/config"
 	"github.com/parley-chat/parley/internal/token"
 	"github.com/parley-chat/parley/internal/transport/httpapi"
-	"github.com/parley-chat/parley/internal/worker"
 )
 
 // openBots makes the service of bots: it needs what sends.
@@ -18,11 +17,7 @@ func (a *App) openBots(c config.Config, key []byte, revoked *token.Revoked) (*bo
 	if err != nil {
 		return nil, err
 	}
-	bots, err := bot.New(bot.Config{Store: a.store, Jobs: a.jobs, Revoked: revoked, Send: a.messages.Send, SealKey: sealKey, WrongPerAddr: c.SignInsPerAddr})
-	if err == nil {
-		worker.Handle(a.worker, 0, bots.EndSecret)
-	}
-	return bots, err
+	return bot.New(bot.Config{Store: a.store, Jobs: a.jobs, Revoked: revoked, Send: a.messages.Send, SealKey: sealKey, WrongPerAddr: c.SignInsPerAddr})
 }
 
 // hooksURL is to what the key of an incoming webhook is appended.

@@ -189,6 +189,16 @@ func botLaws() map[string][]law {
 				return mutation{w.ann.Client, vars{"webhookId": id}}
 			}),
 		},
+		"setMemberRole": {
+			changing("an admin, who sees the webhooks", func(w *world) mutation {
+				group, _, _ := w.hooked()
+				return mutation{w.ann.Client, vars{"conversationId": group, "userId": w.cat.ID, "role": "ADMIN"}}
+			}),
+			changing("no admin any more, who does not", func(w *world) mutation {
+				group, _, _ := w.hooked()
+				return mutation{w.ann.Client, vars{"conversationId": group, "userId": w.bob.ID, "role": "MEMBER"}}
+			}),
+		},
 		"removeMember": {
 			changing("a bot with its webhooks", func(w *world) mutation {
 				group, bot, _ := w.hooked()

@@ -172,7 +172,7 @@ func TestLawOfMentions(t *testing.T) {
 		equal := func(what string) {
 			t.Helper()
 			w.settle()
-			w.everybody(func(p *person, _ int) {
+			w.everybody(func(p *person) {
 				after, _ := p.look()
 				events := p.follow(p.replay(p.reached))
 				p.live = reduce(p.live, events)

@@ -31,7 +31,7 @@ const changes = `subscription($after: Cursor) { events(after: $after) {
   ... on MemberAdded { conversationId conversation { ...room } user { id } role }
   ... on MemberRemoved { conversationId user { id } memberCount }
   ... on MemberLeft { conversationId user { id } memberCount }
-  ... on MemberRoleChanged { conversationId user { id } role }
+  ... on MemberRoleChanged { conversationId conversation { incomingWebhooks { ...hook } } user { id } role }
   ... on MessageAdded { conversationId message { id seq body createdAt sender { id } } }
   ... on ExportUpdated { export { ...copy } }
   ... on ReceiptUpdated { conversationId receipt { user { id } seq readAt } }
@@ -186,6 +186,7 @@ func (r *room) apply(me string, e event) {
 	case "MemberRoleChanged":
 		if e.User.ID == me {
 			r.Role = &e.Role
+			r.IncomingWebhooks = e.Conversation.IncomingWebhooks // admins see them
 		}
 		for i := range r.Members {
 			if r.Members[i].User.ID == e.User.ID {

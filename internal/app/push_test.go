@@ -377,7 +377,7 @@ func TestStatementsOfPushes(t *testing.T) {
 		counted.of(func() { mustSend(t, people[0].Client, room, "to one") })
 		mustPush(t, s, p, "one")
 		busy := made()
-		if len(busy) != 5 { // whom; lock; what; and lock and look once more
+		if len(busy) != 6 { // is there any; whom; lock; what; and lock and look once more
 			t.Errorf("%d statements for one:\n%s", len(busy), strings.Join(busy, "\n"))
 		}
 	})

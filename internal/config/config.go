@@ -63,7 +63,7 @@ type Config struct {
 
 	MailWorkers        int           `env:"PARLEY_MAIL_WORKERS" flag:"mail-workers" default:"4" min:"1" help:"mails that this node sends at once"`
 	NotifyWorkers      int           `env:"PARLEY_NOTIFY_WORKERS" flag:"notify-workers" default:"8" min:"1" help:"jobs of notifications that this node runs at once"`
-	WebhookWorkers     int           `env:"PARLEY_WEBHOOK_WORKERS" flag:"webhook-workers" default:"16" min:"1" help:"webhooks that this node calls at once"`
+	WebhookWorkers     int           `env:"PARLEY_WEBHOOK_WORKERS" flag:"webhook-workers" default:"16" min:"0" help:"webhooks that this node calls at once; 0: leaves them to other nodes"`
 	MaintenanceWorkers int           `env:"PARLEY_MAINTENANCE_WORKERS" flag:"maintenance-workers" default:"2" min:"1" help:"maintenance jobs that this node runs at once"`
 	FileWorkers        int           `env:"PARLEY_FILE_WORKERS" flag:"file-workers" default:"2" min:"0" help:"jobs of pictures and exports that this node runs at once; 0: leaves them to other nodes"`
 	CheckEvery         time.Duration `env:"PARLEY_CHECK_EVERY" flag:"check-every" default:"24h" min:"0s" help:"how often the log and every counter are checked, on one of the nodes; 0s: never"`

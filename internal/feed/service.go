@@ -166,7 +166,7 @@ func botIDs(events []*chat.Event) (ids []chat.ID) {
 
 // tellsConversation says that events of this type show their conversation.
 func tellsConversation(t chat.EventType) bool {
-	return t == chat.ConversationCreated || t == chat.ConversationUpdated || t == chat.MemberAdded
+	return t == chat.ConversationCreated || t == chat.ConversationUpdated || t == chat.MemberAdded || t == chat.MemberRoleChanged
 }
 
 func load[T any](ctx context.Context, ids []chat.ID, read func(context.Context, []chat.ID) ([]T, error), of func(*T) chat.ID) (map[chat.ID]*T, error) {

@@ -68,6 +68,7 @@ func TestSharedExecutionsHaveNoViewerAndFreshLoaders(t *testing.T) {
 			t.Error(g)
 		}
 	}
+	s.say(1, "gone") // as in a conversation that is deleted meanwhile: nobody is told of it
 	s.say(1, "fine")
 	if g := c.get(); !strings.Contains(g, `"body":"fine"`) {
 		t.Error(g)

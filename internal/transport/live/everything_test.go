@@ -259,7 +259,7 @@ func someEvents() []model.Event {
 		model.MemberAdded{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), Conversation: someConversation(), User: u, Role: chat.RoleAdmin},
 		model.MemberRemoved{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), User: u, MemberCount: 1},
 		model.MemberLeft{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), User: u, MemberCount: 1},
-		model.MemberRoleChanged{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), User: u, Role: chat.RoleAdmin},
+		model.MemberRoleChanged{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), Conversation: someConversation(), User: u, Role: chat.RoleAdmin},
 		model.MessageAdded{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), Message: someMessage(1)},
 		model.ReceiptUpdated{Cursor: c, At: someTime, Actor: u, ConversationID: conv(1), Receipt: &chat.Receipt{User: user(2), Seq: 3}},
 		model.NotificationPreferencesChanged{Cursor: c, At: someTime, Actor: u},

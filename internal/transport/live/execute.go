@@ -160,6 +160,10 @@ func (l *Live) execute(g *group, e *chat.Event, closed bool, viewer *chat.Viewer
 		r.unavailable = true
 		return
 	}
+	root := rootField(g.op).Alias
+	if len(resp.Errors) > 0 && isNull(resp.Data, root) && !slices.ContainsFunc(codes(resp.Errors), func(c chat.Code) bool { return c != chat.CodeNotFound }) {
+		return // its content went while it was executed: the event that says so follows
+	}
 	for _, e := range resp.Errors {
 		e.Locations = nil // of one listener's text; the others wrote theirs in another way
 	}
@@ -167,7 +171,7 @@ func (l *Live) execute(g *group, e *chat.Event, closed bool, viewer *chat.Viewer
 	if e.Type == chat.CaughtUp {
 		pos = 0
 	}
-	r.frame = &socket.Frame{Pos: pos, Payload: encode(resp, rootField(g.op).Alias)}
+	r.frame = &socket.Frame{Pos: pos, Payload: encode(resp, root)}
 }
 
 func (l *Live) dispatch(g *group, d *delivery, closed bool, viewer *chat.Viewer) (resp *graphql.Response) {
@@ -218,19 +222,24 @@ func rootField(op *graphql.OperationContext) graphql.CollectedField {
 	return fs[0]
 }
 
-func unavailable(errs gqlerror.List) bool {
-	for _, e := range errs {
-		if code, ok := e.Extensions["code"]; ok {
-			if s, ok := code.(string); ok && s == string(chat.CodeUnavailable) || code == chat.CodeUnavailable {
-				return true
+func unavailable(errs gqlerror.List) bool { return slices.Contains(codes(errs), chat.CodeUnavailable) }
+
+// codes are those of the errors, presented or not; empty for one that has none.
+func codes(errs gqlerror.List) []chat.Code {
+	codes := make([]chat.Code, len(errs))
+	for i, e := range errs {
+		switch code := e.Extensions["code"].(type) {
+		case string:
+			codes[i] = chat.Code(code)
+		case chat.Code:
+			codes[i] = code
+		default:
+			if e.Err != nil {
+				codes[i] = chat.CodeOf(e.Err)
 			}
-			continue
-		}
-		if e.Err != nil && chat.CodeOf(e.Err) == chat.CodeUnavailable {
-			return true
 		}
 	}
-	return false
+	return codes
 }
 
 // encode is json.Marshal without compacting and escaping the data once more. The data is copied: gqlgen's buffer is
@@ -249,10 +258,14 @@ func encode(r *graphql.Response, root string) []byte {
 		return append(b[:len(b)-1], '}')
 	}
 	b = append(b, `"data":`...)
-	if len(data) == 0 || len(r.Errors) > 0 && root != "" && string(data) == `{"`+root+`":null}` {
+	if len(data) == 0 || len(r.Errors) > 0 && isNull(data, root) {
 		return append(b, "null}"...)
 	}
 	return append(append(b, data...), '}')
+}
+
+func isNull(data []byte, root string) bool {
+	return root != "" && string(bytes.TrimSpace(data)) == `{"`+root+`":null}`
 }
 
 // marshal writes errors and extensions; what cannot be written is left out rather than the response with it.

@@ -225,6 +225,8 @@ func (m messages) Sender(ctx context.Context, obj *chat.Message) (*chat.User, er
 		panic("boom")
 	case strings.HasPrefix(obj.Body, "fail"):
 		return nil, errors.New("sender failed")
+	case strings.HasPrefix(obj.Body, "gone"):
+		return nil, chat.ErrNotFound
 	case strings.HasPrefix(obj.Body, "loaders"):
 		l, ok := ctx.Value(loadersKey{}).(*loaders)
 		if !ok || l.used.Add(1) != 1 {
