@@ -13,6 +13,7 @@ export default defineConfig({
     assetsInlineLimit: 0, // the policy of the page allows no fonts or scripts in addresses
     modulePreload: { polyfill: false },
     target: 'es2023',
+    chunkSizeWarningLimit: 1_000, // a test holds what is fetched at first to its budget, compressed
   },
   server: { proxy: { '/graphql': { target: server, ws: true }, '/files': server, '/schema.graphql': server } },
 });

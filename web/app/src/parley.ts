@@ -86,7 +86,7 @@ export function createParley(options: ParleyOptions): Parley {
   });
   const outbox = new Outbox(client, live, storage());
   const drafts = new Map<string, string>();
-  live.attach(client, outbox);
+  live.attach(client, outbox, () => session.renew());
 
   function leave(): void {
     live.stop();

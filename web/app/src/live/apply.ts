@@ -52,7 +52,7 @@ function change(cache: ApolloCache, me: string, event: Event): string | undefine
       writePerson(cache, event.user);
       revise(cache, undefined, 'friends', (kept, { toReference, readField }) => {
         if (kept.nodes.some((node) => readField('id', readField<Reference>('user', node)) === event.user.id)) return kept;
-        const conversation = toReference(conversationRef(event.conversationId));
+        const conversation = toReference(conversationRef(event.conversationId), true); // it may come later
         const ref = toReference({ __typename: 'Friendship', user: toReference(userRef(event.user.id)), since: event.at, conversation }, true);
         return ref ? { ...kept, nodes: [ref, ...kept.nodes] } : kept;
       });

@@ -30,6 +30,7 @@ export class Live {
 
   #client: ApolloClient | undefined;
   #outbox: Outbox | undefined;
+  #renew: () => Promise<boolean> = async () => false;
   #events: { unsubscribe(): void } | undefined;
   #presence: { unsubscribe(): void } | undefined;
   #run = 0; // grows with each start and stop: what belongs to an older one is not heeded
@@ -52,9 +53,11 @@ export class Live {
     );
   });
 
-  attach(client: ApolloClient, outbox: Outbox): void {
+  /** @param renew refreshes the session; false when nobody is signed in any more */
+  attach(client: ApolloClient, outbox: Outbox, renew: () => Promise<boolean>): void {
     this.#client = client;
     this.#outbox = outbox;
+    this.#renew = renew;
   }
 
   /** Begins, or begins again after a failure. */
@@ -93,7 +96,9 @@ export class Live {
 
   /** Asks for what the app begins with. */
   async #begin(): Promise<string> {
-    const { data } = await this.#the().query({ query: StartDocument, fetchPolicy: 'network-only' });
+    const ask = () => this.#the().query({ query: StartDocument, fetchPolicy: 'network-only' });
+    let { data } = await ask();
+    if (!data?.me && (await this.#renew())) ({ data } = await ask()); // the cookie with the access token may be gone
     if (!data?.me) throw new Error('Nobody is signed in.');
     this.me.set(data.me.id);
     this.#outbox?.open(data.me.id);
@@ -189,7 +194,9 @@ export class Live {
     for (const key of Object.keys(client.cache.extract() as object)) {
       if (key.startsWith('Conversation:')) forget(cache, key.slice('Conversation:'.length));
     }
-    for (const fieldName of ['friends', 'blockedUsers', 'users']) cache.evict({ id: 'ROOT_QUERY', fieldName });
+    const others = ['friends', 'blockedUsers', 'users', 'notifications', 'sessions', 'account', 'notificationPreferences', 'export'];
+    for (const fieldName of others) cache.evict({ id: 'ROOT_QUERY', fieldName });
+    cache.evict({ id: 'ROOT_QUERY', fieldName: 'friendRequests', args: { direction: 'OUTGOING' } }); // those who ask have just come
     await client.refetchQueries({ include: 'active' });
     return cursor;
   }

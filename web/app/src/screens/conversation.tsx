@@ -32,7 +32,7 @@ export function Conversation({ id }: { id: string }) {
 function Open({ conversation }: { conversation: ConversationQuery['conversation'] }) {
   const client = useApolloClient();
   const { id, messages } = conversation;
-  const [jumps, setJumps] = useState(0); // grows when the list shall begin at another place
+  const stretch = useStretch(messages.nodes[0]?.seq ?? 0, messages.nodes.at(-1)?.seq ?? 0);
   const history = useCallback(
     (variables: { first?: number; after?: string | null; last?: number; before?: string | null }) =>
       client.query({ query: HistoryDocument, variables: { id, ...variables }, fetchPolicy: 'network-only' }),
@@ -40,18 +40,25 @@ function Open({ conversation }: { conversation: ConversationQuery['conversation'
   );
   const [older] = useAction(() => history({ last: page, before: messages.pageInfo.startCursor }));
   const [newer] = useAction(() => history({ first: page, after: messages.pageInfo.endCursor }));
-  const [newest] = useAction(async () => {
-    await history({ last: page });
-    setJumps((n) => n + 1);
-  });
+  const [newest] = useAction(() => history({ last: page }));
   return (
     <div className="conversation">
       <Head conversation={conversation} />
-      <Messages key={jumps} conversation={conversation} older={older} newer={newer} newest={newest} />
+      <Messages key={stretch} conversation={conversation} older={older} newer={newer} newest={newest} />
       <Typing id={id} />
       <Composer conversation={conversation} sent={() => messages.pageInfo.hasNextPage && void newest()} />
     </div>
   );
+}
+
+/** Tells apart stretches of history that do not touch: the list of one begins anew with the next. */
+function useStretch(first: number, last: number): number {
+  const [shown, setShown] = useState({ number: 0, first, last });
+  if (shown.first === first && shown.last === last) return shown.number;
+  const apart = shown.last > 0 && (first > shown.last + 1 || last < shown.first - 1);
+  const next = { number: shown.number + (apart ? 1 : 0), first, last };
+  setShown(next);
+  return next.number;
 }
 
 function Head({ conversation }: { conversation: ConversationQuery['conversation'] }) {

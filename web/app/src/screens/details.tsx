@@ -2,7 +2,7 @@ import { useApolloClient, useMutation, useQuery } from '@apollo/client/react';
 import { useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import {
-  AddMembersDocument, DeleteGroupDocument, LeaveGroupDocument, MembersDocument, type MembersQuery, RemoveMemberDocument, type Role, SetMemberRoleDocument,
+  AddMembersDocument, DeleteGroupDocument, HistoryDocument, LeaveGroupDocument, MembersDocument, type MembersQuery, RemoveMemberDocument, type Role, SetMemberRoleDocument,
   UpdateGroupDocument,
 } from '../gql/graphql';
 import { leave } from '../live/apply';
@@ -57,6 +57,7 @@ function Shown({ conversation }: { conversation: Shown }) {
           <Link href={`/people/${peer?.id}`} className="button">
             About {name}
           </Link>
+          <FromTheStart id={id} />
         </div>
       ) : (
         <>
@@ -72,10 +73,28 @@ function Shown({ conversation }: { conversation: Shown }) {
               Show more
             </button>
           )}
+          <div className="details-buttons">
+            <FromTheStart id={id} />
+          </div>
           <Quit conversation={conversation} />
         </>
       )}
     </>
+  );
+}
+
+/** Leads to the first message. */
+function FromTheStart({ id }: { id: string }) {
+  const client = useApolloClient();
+  const [, navigate] = useLocation();
+  const [run, busy] = useAction(async () => {
+    await client.query({ query: HistoryDocument, variables: { id, first: 50 }, fetchPolicy: 'network-only' });
+    navigate(`/conversations/${id}`);
+  });
+  return (
+    <button type="button" className="button" aria-busy={busy} onClick={() => void run()}>
+      Read from the start
+    </button>
   );
 }
 

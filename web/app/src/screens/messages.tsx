@@ -39,7 +39,7 @@ export function Messages({ conversation, older, newer, newest }: Props) {
 
   const list = useRef<VirtualizerHandle>(null);
   const scroller = useRef<HTMLDivElement>(null);
-  const [begin] = useState(() => rows.findIndex((row) => row.kind === 'unread')); // where the list begins; -1: at its end
+  const [begin] = useState(() => (pageInfo.hasNextPage ? 0 : rows.findIndex((row) => row.kind === 'unread'))); // where the list begins; -1: at its end
   const [end, setEnd] = useState(begin < 0);
   const atTheEnd = useRef(begin < 0);
   const settled = useRef(false); // it has been put where it begins
@@ -57,7 +57,7 @@ export function Messages({ conversation, older, newer, newest }: Props) {
     list.current?.scrollToIndex(Number.MAX_SAFE_INTEGER, { align: 'end', smooth });
   }, []);
 
-  // It begins with the first message that is not read, or at the end.
+  // It begins with the first message that is not read, or at the end; an older stretch of history begins at its start.
   useLayoutEffect(() => {
     if (begin >= 0) list.current?.scrollToIndex(begin, { align: 'start', offset: -40 });
     else toEnd();
@@ -78,9 +78,8 @@ export function Messages({ conversation, older, newer, newest }: Props) {
   const fetchMore = useCallback(async (fetch: () => Promise<boolean>) => {
     if (fetching.current) return;
     fetching.current = true;
-    const done = await fetch();
-    fetching.current = false;
-    if (done) setFetched((n) => n + 1); // a page may be shorter than what is in view: look again
+    if (await fetch()) setFetched((n) => n + 1);
+    else fetching.current = false; // it has been told; the next scrolling tries again
   }, []);
 
   const look = useCallback(() => {
@@ -93,7 +92,10 @@ export function Messages({ conversation, older, newer, newest }: Props) {
     if (scrollOffset < near && pageInfo.hasPreviousPage) void fetchMore(older);
     else if (rest < near && pageInfo.hasNextPage) void fetchMore(newer);
   }, [pageInfo.hasNextPage, pageInfo.hasPreviousPage, older, newer, fetchMore]);
-  useEffect(look, [look, length, fetched]);
+  useEffect(() => {
+    fetching.current = false; // what came is here now
+  }, [fetched]);
+  useEffect(look, [look, length, fetched]); // a page may be shorter than what is in view
 
   // The pane grows and shrinks with the keyboard and the composer, and rows once they are measured.
   const resized = useCallback(() => {

@@ -1,0 +1,136 @@
+import { CombinedGraphQLErrors } from '@apollo/client';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Event } from './live/apply';
+import { Outbox } from './outbox';
+
+const message = (body: string, sender = 'ann') => ({
+  id: `msg_${body}`, seq: 1, body, createdAt: new Date().toISOString(), sender: { id: sender, username: sender, displayName: sender, bot: false, avatarUrl: null },
+});
+const refuse = (code: string, retryAfter?: number) => new CombinedGraphQLErrors({ errors: [{ message: 'no', extensions: { code, ...(retryAfter && { retryAfter }) } }] });
+
+/** A server that answers when and as the test says. */
+function stage() {
+  const calls: { body: string; clientKey: string; answer(): void; fail(cause: unknown): void }[] = [];
+  const shown: Event[] = [];
+  const kept = new Map<string, string>();
+  const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value), removeItem: (key: string) => void kept.delete(key) };
+  const client = {
+    mutate: ({ variables }: { variables: { body: string; clientKey: string } }) =>
+      new Promise((resolve, reject) => {
+        calls.push({ ...variables, answer: () => resolve({ data: { sendMessage: { cursor: 'c', message: message(variables.body) } } }), fail: reject });
+      }),
+  };
+  const make = () => {
+    const outbox = new Outbox(client as unknown as ConstructorParameters<typeof Outbox>[0], { apply: (event) => void shown.push(event) }, storage); // mutate is overloaded
+    outbox.open('ann');
+    return outbox;
+  };
+  return { calls, shown, kept, make };
+}
+
+const settled = () => vi.advanceTimersByTimeAsync(0);
+const states = (outbox: Outbox) => outbox.items.get().map(({ body, error, seen }) => body + (error ? ' failed' : '') + (seen ? ' seen' : ''));
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+describe('the outbox', () => {
+  test('shows what was stored, and forgets it', async () => {
+    const { calls, shown, kept, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'hello');
+    expect(states(outbox)).toEqual(['hello']);
+    calls[0]?.answer();
+    await settled();
+    expect(states(outbox)).toEqual([]);
+    expect(shown).toMatchObject([{ __typename: 'MessageAdded', conversationId: 'r1', message: { body: 'hello' } }]);
+    expect(kept.size).toBe(0);
+  });
+
+  test('sends those of a conversation in order, and those of others meanwhile', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'one');
+    outbox.send('r1', 'two');
+    outbox.send('r2', 'other');
+    expect(calls.map(({ body }) => body)).toEqual(['one', 'other']);
+    calls[0]?.answer();
+    await settled();
+    expect(calls.map(({ body }) => body)).toEqual(['one', 'other', 'two']);
+  });
+
+  test('tries again with the same key when the network fails, until it is acknowledged', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'hello');
+    for (let attempt = 0; attempt < 4; attempt++) {
+      calls.at(-1)?.fail(new TypeError('Failed to fetch'));
+      await vi.advanceTimersByTimeAsync(30_000);
+    }
+    expect(calls.length).toBe(5);
+    expect(new Set(calls.map(({ clientKey }) => clientKey)).size).toBe(1);
+    calls.at(-1)?.answer();
+    await settled();
+    expect(states(outbox)).toEqual([]);
+  });
+
+  test('waits as long as the server asks', async () => {
+    const { calls, make } = stage();
+    make().send('r1', 'hello');
+    calls[0]?.fail(refuse('RATE_LIMITED', 7));
+    await vi.advanceTimersByTimeAsync(6_900);
+    expect(calls.length).toBe(1);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(calls.length).toBe(2);
+  });
+
+  test('keeps what the server does not want, until somebody says what to do; the next ones go on', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'bad');
+    outbox.send('r1', 'good');
+    calls[0]?.fail(refuse('FORBIDDEN'));
+    await settled();
+    expect(states(outbox)).toEqual(['bad failed', 'good']);
+    expect(calls.map(({ body }) => body)).toEqual(['bad', 'good']);
+    calls[1]?.answer();
+    await settled();
+    outbox.retry(calls[0]?.clientKey ?? '');
+    expect(calls.map(({ body }) => body)).toEqual(['bad', 'good', 'bad']);
+    expect(calls[2]?.clientKey).toBe(calls[0]?.clientKey);
+    calls[2]?.fail(refuse('FORBIDDEN'));
+    await settled();
+    outbox.discard(calls[0]?.clientKey ?? '');
+    expect(states(outbox)).toEqual([]);
+  });
+
+  test('survives a reload while unsent, with its key', async () => {
+    const { calls, make } = stage();
+    const first = make();
+    first.send('r1', 'hello');
+    first.close(); // the page goes, and the answer never comes
+    const second = make();
+    expect(states(second)).toEqual(['hello']);
+    expect(calls.length).toBe(2);
+    expect(calls[1]?.clientKey).toBe(calls[0]?.clientKey);
+  });
+
+  test('shows a message once when it arrives before its acknowledgement', () => {
+    const { make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'hello');
+    outbox.saw(message('hello', 'bob'));
+    expect(states(outbox)).toEqual(['hello']);
+    outbox.saw(message('hello'));
+    expect(states(outbox)).toEqual(['hello seen']);
+  });
+
+  test('forgets everything when the user signs out', () => {
+    const { kept, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'hello');
+    outbox.clear();
+    expect(states(outbox)).toEqual([]);
+    expect(kept.size).toBe(0);
+  });
+});
