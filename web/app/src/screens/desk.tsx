@@ -49,38 +49,40 @@ export function Desk() {
     <div className="desk" data-pane={pane}>
       <Title />
       <Rail />
-      <section className="pane pane-list" aria-label="List">
-        <Connection />
-        <Switch>
-          <Route path="/friends" component={People} />
-          <Route path="/people/:id" component={People} />
-          <Route path="/notifications" component={NotificationList} />
-          <Route path="/settings/*?" component={SettingsList} />
-          <Route component={ConversationList} />
-        </Switch>
-      </section>
-      <main className="pane pane-main">
-        <Switch>
-          <Route path="/sign-in" component={Inside} />
-          <Route path="/sign-up" component={Inside} />
-          <Route path="/forgot" component={Inside} />
-          <Route path="/conversations/:id/:more?">{({ id }) => <Conversation key={id} id={id} />}</Route>
-          <Route path="/people/:id">{({ id }) => <Person key={id} id={id} />}</Route>
-          <Route path="/settings/*?" component={Settings} />
-          <Route path="/friends">
-            <Welcome title="Your people" text="Search for somebody by their name, or answer who has asked you." />
-          </Route>
-          <Route path="/notifications">
-            <Welcome title="What you were told" text="Each notification leads to what it is about." />
-          </Route>
-          <Route path="/conversations" component={Choose} />
-          <Route path="/" component={Choose} />
-          <Route>
-            <Welcome title="There is nothing here" text="The address leads nowhere. Choose something from the list." />
-          </Route>
-        </Switch>
+      <main className="panes">
+        <section className="pane pane-list" aria-label="List">
+          <Connection />
+          <Switch>
+            <Route path="/friends" component={People} />
+            <Route path="/people/:id" component={People} />
+            <Route path="/notifications" component={NotificationList} />
+            <Route path="/settings/*?" component={SettingsList} />
+            <Route component={ConversationList} />
+          </Switch>
+        </section>
+        <section className="pane pane-main" aria-label="What is open">
+          <Switch>
+            <Route path="/sign-in" component={Inside} />
+            <Route path="/sign-up" component={Inside} />
+            <Route path="/forgot" component={Inside} />
+            <Route path="/conversations/:id/:more?">{({ id }) => <Conversation key={id} id={id} />}</Route>
+            <Route path="/people/:id">{({ id }) => <Person key={id} id={id} />}</Route>
+            <Route path="/settings/*?" component={Settings} />
+            <Route path="/friends">
+              <Welcome title="Your people" text="Search for somebody by their name, or answer who has asked you." />
+            </Route>
+            <Route path="/notifications">
+              <Welcome title="What you were told" text="Each notification leads to what it is about." />
+            </Route>
+            <Route path="/conversations" component={Choose} />
+            <Route path="/" component={Choose} />
+            <Route>
+              <Welcome title="There is nothing here" text="The address leads nowhere. Choose something from the list." />
+            </Route>
+          </Switch>
+        </section>
+        <Route path="/conversations/:id/details">{({ id }) => <Details key={id} id={id} />}</Route>
       </main>
-      <Route path="/conversations/:id/details">{({ id }) => <Details key={id} id={id} />}</Route>
     </div>
   );
 }

@@ -24,7 +24,7 @@ export function Details({ id }: { id: string }) {
   const conversation = data?.conversation;
   const heading = useFocus();
   return (
-    <aside className="pane pane-details" aria-labelledby="details">
+    <section className="pane pane-details" aria-labelledby="details">
       <header className="pane-head">
         <h2 id="details" ref={heading} tabIndex={-1}>Details</h2>
         <Link href={`/conversations/${id}`} className="icon-button">
@@ -33,7 +33,7 @@ export function Details({ id }: { id: string }) {
         </Link>
       </header>
       {conversation?.role ? <Shown conversation={conversation} /> : error ? <p className="problem">{explain(error)}</p> : !conversation && <Waiting />}
-    </aside>
+    </section>
   );
 }
 
