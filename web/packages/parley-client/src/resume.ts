@@ -132,9 +132,7 @@ export function resume<E = Event>(transport: Transport, request: Request, handle
         if (mine === attempt) fail(failureOf(cause), version);
       },
       complete() {
-        if (mine !== attempt) return;
-        finish();
-        call(() => handlers.complete?.());
+        if (mine === attempt) finish();
       },
     });
     if (mine === attempt) stop = end;
@@ -182,14 +180,14 @@ export function resume<E = Event>(transport: Transport, request: Request, handle
     stop = () => {};
     const { kind, error } = failure;
     const first = failures++ === 0;
-    if (kind === 'fatal' || (kind !== 'retry' && ++faults > patience)) {
+    const hopeless = kind === 'fatal' || (kind === 'expired' && !handlers.expired) || (kind === 'unauthenticated' && !session);
+    if (hopeless || (kind !== 'retry' && ++faults > patience)) {
       finish(error);
       return;
     }
     const go = (): void => {
       switch (kind) {
         case 'expired':
-          if (!handlers.expired) return finish(error);
           set('connecting');
           return settle(mine, () => handlers.expired?.(error), (position = null) => {
             seen.clear();
@@ -198,9 +196,8 @@ export function resume<E = Event>(transport: Transport, request: Request, handle
             connect();
           });
         case 'unauthenticated':
-          if (!session) return finish(error);
           set('connecting');
-          return settle(mine, () => session.renew(version), (renewed) => (renewed ? connect() : finish(error)));
+          return settle(mine, () => session?.renew(version), (renewed) => (renewed ? connect() : finish(error)));
         default:
           return connect();
       }
@@ -215,7 +212,7 @@ export function resume<E = Event>(transport: Transport, request: Request, handle
   }
 
   /** Goes on with what a call brings, unless it was closed meanwhile. */
-  function settle<T>(mine: number, ask: () => T | Promise<T>, then: (value: T) => void): void {
+  function settle<T>(mine: number, ask: () => Promise<T> | undefined, then: (value: T | undefined) => void): void {
     void (async () => ask())().then(
       (value) => {
         if (mine === attempt) then(value);
@@ -226,10 +223,12 @@ export function resume<E = Event>(transport: Transport, request: Request, handle
     );
   }
 
+  /** Ends it with an error, or without one because the server has completed it. */
   function finish(error?: ParleyError): void {
     close();
+    const mine = attempt;
     call(() => handlers.status?.('closed', error ? { cause: error } : {}));
-    if (error) call(() => handlers.error?.(error));
+    if (mine === attempt) call(() => (error ? handlers.error?.(error) : handlers.complete?.()));
   }
 
   function close(): void {

@@ -27,7 +27,7 @@ async function wear(person: Person): Promise<void> {
 
 const codeOf = (error: unknown) => (CombinedGraphQLErrors.is(error) ? error.errors[0]?.extensions?.['code'] : error);
 
-describe('authLink', { timeout: 50_000 }, () => {
+describe('authLink', { timeout: 120_000 }, () => {
   it('sends the token, and refreshes it when it is refused', async (t) => {
     const server = await Server.start(t);
     const person = await Person.signUp(t, server);

@@ -20,7 +20,7 @@ async function trim(server: Server): Promise<void> {
   assert.equal((await fetch(url, { method: 'POST', body: server.data })).status, 200);
 }
 
-describe('the end', { concurrency: true, timeout: 55_000 }, () => {
+describe('the end', { concurrency: true, timeout: 120_000 }, () => {
   for (const [code, query, variables] of [
     ['NOT_FOUND', MESSAGES, { conversationId: 'cnv_01h455vb4pex5vsknk084sn02q' }],
     ['BAD_USER_INPUT', MESSAGES, { conversationId: 'cnv_nonsense' }],

@@ -20,7 +20,7 @@ function write(person: Person, conversation: string, body = (n: number) => `mess
   return { written, stop: () => ((going = false), done) };
 }
 
-describe('every message once and in order', { concurrency: true, timeout: 55_000 }, () => {
+describe('every message once and in order', { concurrency: true, timeout: 120_000 }, () => {
   it('while the server is killed and started again', async (t) => {
     const server = await Server.start(t);
     const person = await Person.signUp(t, server);

@@ -19,7 +19,7 @@ function run(t: TestContext, name: string, server: Server): { out: string } {
   return printed;
 }
 
-describe('the README', { timeout: 50_000 }, () => {
+describe('the README', { timeout: 120_000 }, () => {
   it('has snippets that work', async (t) => {
     const server = await Server.start(t);
     const alice = await Person.signUp(t, server, {}, 'alice');

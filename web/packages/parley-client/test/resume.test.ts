@@ -159,6 +159,11 @@ describe('resume', () => {
     s.event('c2');
     assert.deepEqual(s.record.bodies, ['c1']);
     assert(s.last.ended);
+    t.mock.timers.reset();
+    t.mock.restoreAll();
+    const ending: Stage = await Stage.open(t, { status: (status) => status === 'closed' && ending.subscription.close() });
+    ending.last.sink.complete();
+    assert.equal(ending.record.completed, 0);
   });
 
   it('comes back later and later, up to a bound, and soon again once something came', async (t) => {

@@ -105,7 +105,7 @@ async function signUp(session: Session, username: string, more: object = {}): Pr
   session.begin(answer.signUp);
 }
 
-describe('sessions', { timeout: 50_000 }, () => {
+describe('sessions', { timeout: 120_000 }, () => {
   it('refresh once, however many ask', async (t) => {
     const server = await Server.start(t);
     const network = new Network();

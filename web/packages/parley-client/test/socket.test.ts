@@ -8,7 +8,7 @@ import { createSession, resume, webSocket } from 'parley-client';
 import WebSocket from 'ws';
 import { EVENTS, type Message, Person, Record, retry, Server, until } from './world.ts';
 
-describe('webSocket()', { timeout: 20_000 }, () => {
+describe('webSocket()', { timeout: 120_000 }, () => {
   it('gives up a server that takes the connection and says nothing', async (t) => {
     const mute = net.createServer().listen(0, '127.0.0.1');
     await once(mute, 'listening');

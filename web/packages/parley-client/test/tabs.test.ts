@@ -64,7 +64,7 @@ async function browse(t: TestContext): Promise<{ context: BrowserContext; open(u
   };
 }
 
-describe('tabs of a browser', { timeout: 50_000 }, () => {
+describe('tabs of a browser', { timeout: 120_000 }, () => {
   for (const cookie of [false, true]) {
     it(`share a session that is kept in ${cookie ? 'cookies' : 'localStorage'}`, async (t) => {
       const server = await Server.start(t);

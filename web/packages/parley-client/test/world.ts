@@ -278,7 +278,7 @@ export class Record {
 }
 
 /** Waits until something is so. */
-export async function until(what: string, so: () => boolean, ms = 20_000): Promise<void> {
+export async function until(what: string, so: () => boolean, ms = 40_000): Promise<void> {
   const late = Date.now() + ms;
   while (!so()) {
     if (Date.now() > late) assert.fail(`waited for ${what}`);
