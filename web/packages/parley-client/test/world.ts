@@ -90,13 +90,16 @@ export class Server {
   }
 }
 
+/** A port to listen on again and again: not one of those that the system gives to connections meanwhile. */
 async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  assert(address !== null && typeof address === 'object');
-  server.close();
-  return address.port;
+  for (;;) {
+    const port = 12_000 + Math.floor(Math.random() * 18_000);
+    const server = net.createServer();
+    const free = await new Promise<boolean>((answer) => {
+      server.once('error', () => answer(false)).listen(port, '127.0.0.1', () => server.close(() => answer(true)));
+    });
+    if (free) return port;
+  }
 }
 
 /** A cable to a server: a TCP proxy that can be cut, and can swallow everything without a word. */
