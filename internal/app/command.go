@@ -87,6 +87,9 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, stdout io.Wri
 func (a *App) welcome(w io.Writer) {
 	fmt.Fprintf(w, "Parley %s is ready.\n\n", version())
 	fmt.Fprintf(w, "  Try it:         %s/\n", a.URL())
+	if !a.cfg.Production() {
+		fmt.Fprintf(w, "  Two at once:    %s/duo\n", a.URL())
+	}
 	if a.cfg.ServeGraphiQL() {
 		fmt.Fprintf(w, "  GraphiQL:       %s/graphiql/\n", a.URL())
 	}

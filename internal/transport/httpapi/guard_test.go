@@ -311,6 +311,8 @@ func TestPages(t *testing.T) {
 	}{
 		{nil, "/", 200, "the app has /"},
 		{nil, "/conversations/x", 200, "the app has /conversations/x"},
+		{nil, "/duo", 200, "the app has /duo"},
+		{production, "/duo", 404, ""},
 		{nil, "/graphiql", 307, ""},
 		{nil, "/graphiql/", 200, "GraphiQL has /"},
 		{nil, "/graphiql/main.js", 200, "GraphiQL has /main.js"},

@@ -121,6 +121,9 @@ func New(c Config) (http.Handler, error) {
 	}
 	if c.App != nil {
 		handle("/", "/", c.App)
+		if c.Settings.Production() { // it makes accounts as it is opened
+			handle("/duo", "/duo", http.HandlerFunc(http.NotFound))
+		}
 	} else {
 		handle("GET /{$}", "/", text("Parley. The API is at /graphql, its schema at /schema.graphql.\n"))
 	}

@@ -8,8 +8,12 @@ import './ui/theme';
 
 const root = document.getElementById('root');
 if (!root) throw new Error('the page has no root');
-createRoot(root).render(
-  <StrictMode>
-    <App parley={createParley({ cookie: true })} />
-  </StrictMode>,
-);
+if (location.pathname === '/duo') {
+  void import('./duo/duo').then(({ show }) => show(root)); // for developers: the server has it in development only
+} else {
+  createRoot(root).render(
+    <StrictMode>
+      <App parley={createParley({ cookie: true })} />
+    </StrictMode>,
+  );
+}

@@ -1,7 +1,7 @@
 import { useMutation } from '@apollo/client/react';
-import { type FormEvent, type KeyboardEvent, useEffect, useRef, useState } from 'react';
+import { type FormEvent, type KeyboardEvent, useContext, useEffect, useRef, useState } from 'react';
 import { type ConversationQuery, SetTypingDocument } from '../gql/graphql';
-import { useParley } from '../ui/context';
+import { useParley, WholePage } from '../ui/context';
 import { Icon } from '../ui/icons';
 import { nameOf } from './conversation-list';
 
@@ -12,6 +12,7 @@ const every = 3_000;
 
 export function Composer({ conversation, sent }: { conversation: ConversationQuery['conversation']; sent(): void }) {
   const { outbox, drafts } = useParley();
+  const whole = useContext(WholePage);
   const { id, writable } = conversation;
   const [text, setText] = useState(() => drafts.get(id) ?? '');
   const field = useRef<HTMLTextAreaElement>(null);
@@ -30,8 +31,8 @@ export function Composer({ conversation, sent }: { conversation: ConversationQue
   }, [drafts, id, text]);
   // On a device with a keyboard one can write at once.
   useEffect(() => {
-    if (matchMedia('(hover: hover) and (width >= 48rem)').matches) field.current?.focus({ preventScroll: true });
-  }, []);
+    if (whole && matchMedia('(hover: hover) and (width >= 48rem)').matches) field.current?.focus({ preventScroll: true });
+  }, [whole]);
   const latest = useRef(type);
   latest.current = type;
   useEffect(() => () => latest.current(false), []);

@@ -34,9 +34,9 @@ export function ConversationList() {
     return () => observer.disconnect();
   }, [further, busy, more]);
   return (
-    <section className="list" aria-labelledby="chats">
+    <section className="list" aria-label="Chats">
       <header className="pane-head">
-        <h2 id="chats" ref={heading} tabIndex={-1}>Chats</h2>
+        <h2 ref={heading} tabIndex={-1}>Chats</h2>
         <button type="button" className="icon-button" title="New group" onClick={() => setMaking(true)}>
           <Icon name="plus" />
           <span className="hidden">New group</span>

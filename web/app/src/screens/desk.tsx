@@ -33,6 +33,7 @@ export function Desk() {
   const me = useMe();
   const failure = useStore(live.failure);
   const pane = usePane();
+  const Main = useContext(WholePage) ? 'main' : 'div'; // a page has one
   if (failure && !me) {
     return (
       <main className="empty">
@@ -49,7 +50,7 @@ export function Desk() {
     <div className="desk" data-pane={pane}>
       <Title />
       <Rail />
-      <main className="panes">
+      <Main className="panes">
         <section className="pane pane-list" aria-label="List">
           <Connection />
           <Switch>
@@ -82,7 +83,7 @@ export function Desk() {
           </Switch>
         </section>
         <Route path="/conversations/:id/details">{({ id }) => <Details key={id} id={id} />}</Route>
-      </main>
+      </Main>
     </div>
   );
 }

@@ -24,9 +24,9 @@ export function Details({ id }: { id: string }) {
   const conversation = data?.conversation;
   const heading = useFocus();
   return (
-    <section className="pane pane-details" aria-labelledby="details">
+    <section className="pane pane-details" aria-label="Details">
       <header className="pane-head">
-        <h2 id="details" ref={heading} tabIndex={-1}>Details</h2>
+        <h2 ref={heading} tabIndex={-1}>Details</h2>
         <Link href={`/conversations/${id}`} className="icon-button">
           <Icon name="close" />
           <span className="hidden">Close the details</span>

@@ -18,9 +18,9 @@ export function People() {
   const search = useLate(text.trim());
   const heading = useFocus();
   return (
-    <section className="list" aria-labelledby="people">
+    <section className="list" aria-label="People">
       <header className="pane-head">
-        <h2 id="people" ref={heading} tabIndex={-1}>People</h2>
+        <h2 ref={heading} tabIndex={-1}>People</h2>
       </header>
       <search className="people-search">
         <Icon name="search" />
