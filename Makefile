@@ -25,12 +25,14 @@ demo: ## Play three people through a real server, as a transcript
 
 test: modules app postgres chromium ## Run all tests with all clients; installs what they need where it can
 	CI=1 $(GOTEST) ./...
+	cd web/clients/go && $(GOTEST) ./...
 
 test-go: postgres ## Run the Go tests, on SQLite and on PostgreSQL; PKG=./internal/... narrows them
 	$(GOTEST) $(or $(PKG),./...)
 
 test-clients: modules chromium ## Run what npm has to try against a server: its clients, and the audits
 	CI=1 $(GOTEST) -v -run '^Test(Clients|Codegen|ParleyClient|Audits)$$' ./internal/app ./internal/transport/httpapi
+	cd web/clients/go && $(GOTEST) -v ./...
 
 lint: ## Check the code's style and look for likely mistakes
 	$(TOOL) golangci-lint run ./...
@@ -40,6 +42,7 @@ fmt: ## Format the Go code
 
 generate: ## Regenerate what is generated from the schema
 	go generate ./...
+	cd web/clients/go && go generate ./...
 
 # Generates again and compares the trees before and after, so that it also works among uncommitted changes.
 generate-check: ## Fail unless the generated code is current

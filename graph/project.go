@@ -83,7 +83,7 @@ func (r *Resolver) project(e *chat.Event) (model.Event, bool) {
 
 // only projects the events that a narrower subscription delivers: those that implement its interface. CaughtUp implements
 // all of them.
-func only[T model.Event](r *Resolver) func(*chat.Event) (T, bool) {
+func only[T any](r *Resolver) func(*chat.Event) (T, bool) {
 	return func(e *chat.Event) (t T, ok bool) {
 		m, ok := r.project(e)
 		if ok {

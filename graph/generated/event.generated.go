@@ -3793,16 +3793,6 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 			return graphql.Null
 		}
 		return ec._NotificationPreferencesChanged(ctx, sel, obj)
-	case model.NotificationEvent:
-		if obj == nil {
-			return graphql.Null
-		}
-		return ec._NotificationEvent(ctx, sel, obj)
-	case model.MessageEvent:
-		if obj == nil {
-			return graphql.Null
-		}
-		return ec._MessageEvent(ctx, sel, obj)
 	case model.FriendshipMade:
 		return ec._FriendshipMade(ctx, sel, &obj)
 	case *model.FriendshipMade:
@@ -3817,11 +3807,6 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 			return graphql.Null
 		}
 		return ec._FriendshipEnded(ctx, sel, obj)
-	case model.FriendRequestEvent:
-		if obj == nil {
-			return graphql.Null
-		}
-		return ec._FriendRequestEvent(ctx, sel, obj)
 	case model.ExportUpdated:
 		return ec._ExportUpdated(ctx, sel, &obj)
 	case *model.ExportUpdated:
@@ -3836,11 +3821,6 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 			return graphql.Null
 		}
 		return ec._ConversationNotificationsChanged(ctx, sel, obj)
-	case model.ConversationEvent:
-		if obj == nil {
-			return graphql.Null
-		}
-		return ec._ConversationEvent(ctx, sel, obj)
 	case model.BotUpdated:
 		return ec._BotUpdated(ctx, sel, &obj)
 	case *model.BotUpdated:

@@ -5539,7 +5539,7 @@ interface Event {
 }
 
 "What ` + "`" + `messageAdded` + "`" + ` delivers: a ` + "`" + `MessageAdded` + "`" + `, or the ` + "`" + `CaughtUp` + "`" + ` that ends the replay."
-interface MessageEvent implements Event {
+interface MessageEvent {
   "Where the change stands in the log."
   cursor: Cursor!
   "When it was committed."
@@ -5551,7 +5551,7 @@ interface MessageEvent implements Event {
 }
 
 "What ` + "`" + `friendRequestUpdated` + "`" + ` delivers: a change of a friend request, or the ` + "`" + `CaughtUp` + "`" + ` that ends the replay."
-interface FriendRequestEvent implements Event {
+interface FriendRequestEvent {
   "Where the change stands in the log."
   cursor: Cursor!
   "When it was committed."
@@ -5563,7 +5563,7 @@ interface FriendRequestEvent implements Event {
 }
 
 "What ` + "`" + `conversationUpdated` + "`" + ` delivers: a change of a conversation or of its members, or the ` + "`" + `CaughtUp` + "`" + ` that ends the replay."
-interface ConversationEvent implements Event {
+interface ConversationEvent {
   "Where the change stands in the log."
   cursor: Cursor!
   "When it was committed."
@@ -5575,7 +5575,7 @@ interface ConversationEvent implements Event {
 }
 
 "What ` + "`" + `notificationAdded` + "`" + ` delivers: a ` + "`" + `NotificationAdded` + "`" + `, or the ` + "`" + `CaughtUp` + "`" + ` that ends the replay."
-interface NotificationEvent implements Event {
+interface NotificationEvent {
   "Where the change stands in the log."
   cursor: Cursor!
   "When it was committed."

@@ -15,7 +15,6 @@ import (
 
 // What `conversationUpdated` delivers: a change of a conversation or of its members, or the `CaughtUp` that ends the replay.
 type ConversationEvent interface {
-	IsEvent()
 	IsConversationEvent()
 }
 
@@ -27,19 +26,16 @@ type Event interface {
 
 // What `friendRequestUpdated` delivers: a change of a friend request, or the `CaughtUp` that ends the replay.
 type FriendRequestEvent interface {
-	IsEvent()
 	IsFriendRequestEvent()
 }
 
 // What `messageAdded` delivers: a `MessageAdded`, or the `CaughtUp` that ends the replay.
 type MessageEvent interface {
-	IsEvent()
 	IsMessageEvent()
 }
 
 // What `notificationAdded` delivers: a `NotificationAdded`, or the `CaughtUp` that ends the replay.
 type NotificationEvent interface {
-	IsEvent()
 	IsNotificationEvent()
 }
 
