@@ -125,6 +125,6 @@ function parse(text: string): unknown {
 /** An error, a close event, or GraphQL errors, as something to show. */
 function explain(cause: unknown): unknown {
   if (Array.isArray(cause)) return { errors: cause };
-  if (cause instanceof CloseEvent) return `The socket was closed: ${cause.code} ${cause.reason}`;
+  if (typeof cause === 'object' && cause !== null && 'code' in cause && 'reason' in cause) return `The socket was closed: ${cause.code} ${cause.reason}`;
   return cause instanceof Error ? cause.message : cause;
 }

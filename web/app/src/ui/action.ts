@@ -17,8 +17,14 @@ export function codeOf(cause: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
+/** Whether the same may go well another time. */
+function passing(cause: unknown): boolean {
+  const code = codeOf(cause);
+  return code === undefined || code === 'UNAVAILABLE' || code === 'RATE_LIMITED' || code === 'INTERNAL';
+}
+
 /**
- * Something that a button does: once at a time; what goes wrong is told, with a button to try again.
+ * Something that a button does: once at a time; what goes wrong is told, with a button to try again where that may help.
  *
  * @returns what does it, and whether it is under way
  */
@@ -37,7 +43,7 @@ export function useAction<Args extends unknown[]>(work: (...args: Args) => Promi
         await latest.current(...args);
         return true;
       } catch (cause) {
-        toast(explain(cause), () => void run(...args));
+        toast(explain(cause), passing(cause) ? () => void run(...args) : undefined);
         return false;
       } finally {
         running.current = false;
