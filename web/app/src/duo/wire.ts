@@ -111,7 +111,7 @@ function describe({ query, variables, operationName }: Request) {
   const [, word, name] = /^\s*(query|mutation|subscription)?\s*(\w+)?/.exec(query) ?? [];
   const [, field] = /\{\s*(\w+)/.exec(query) ?? [];
   const type = word === 'mutation' || word === 'subscription' ? word : 'query';
-  return { type, name: operationName ?? name ?? field ?? type, query, variables: structuredClone(variables ?? {}) } as const;
+  return { type, name: operationName ?? name ?? field ?? type, query, variables: variables ?? {} } as const;
 }
 
 function parse(text: string): unknown {

@@ -2,10 +2,11 @@ import { useApolloClient, useMutation, useQuery } from '@apollo/client/react';
 import { useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import {
-  AddMembersDocument, DeleteGroupDocument, HistoryDocument, LeaveGroupDocument, MembersDocument, type MembersQuery, RemoveMemberDocument, type Role, SetMemberRoleDocument,
-  UpdateGroupDocument,
+  AddMembersDocument, DeleteGroupDocument, HistoryDocument, LeaveGroupDocument, MembersDocument, type MembersQuery, RemoveMemberDocument, type Role, SetGroupAvatarDocument,
+  SetMemberRoleDocument, UpdateGroupDocument,
 } from '../gql/graphql';
 import { leave } from '../live/apply';
+import { PictureButtons } from '../settings/picture';
 import { explain, useAction } from '../ui/action';
 import { Avatar } from '../ui/avatar';
 import { useFocus, useMe } from '../ui/context';
@@ -109,8 +110,10 @@ function Manage({ conversation }: { conversation: Shown }) {
   const close = () => setOpen(null);
   const [rename, renaming] = useThen(useMutation(UpdateGroupDocument, { variables: { conversationId: id, title: name.trim() } })[0], close);
   const [add, adding] = useThen(useMutation(AddMembersDocument, { variables: { conversationId: id, userIds: [...chosen] } })[0], close);
+  const [setAvatar] = useMutation(SetGroupAvatarDocument);
   return (
     <div className="details-buttons">
+      <PictureButtons has={conversation.avatarUrl !== null} set={(fileId) => setAvatar({ variables: { conversationId: id, fileId } })} />
       <button type="button" className="button" onClick={() => (setChosen(new Set()), setOpen('add'))}>
         <Icon name="plus" />
         Add people

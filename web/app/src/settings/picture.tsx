@@ -1,6 +1,7 @@
 import { useId } from 'react';
 import { useAction } from '../ui/action';
 import { useParley } from '../ui/context';
+import './settings.css';
 
 /** The longest side that is uploaded, in pixels: nothing shows more. */
 const side = 1_024;
