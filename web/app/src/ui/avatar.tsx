@@ -29,9 +29,9 @@ function initials(name: string): string {
   return letter(words[0]) + (words.length > 1 ? letter(words.at(-1)) : '') || '?';
 }
 
-/** Twelve hues that are told apart. */
+/** One of 24 hues. */
 function hue(id: string): number {
   let hash = 0x811c9dc5; // FNV-1a: the ids of people who came together differ by little
   for (const letter of id) hash = Math.imul(hash ^ letter.charCodeAt(0), 0x01000193);
-  return ((hash >>> 8) % 12) * 30 + 10;
+  return ((hash >>> 8) % 24) * 15 + 5;
 }

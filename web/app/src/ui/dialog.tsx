@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useId, useRef } from 'react';
+import { type ReactNode, useId, useLayoutEffect, useRef } from 'react';
 
 interface Props {
   title: string;
@@ -16,10 +16,10 @@ interface Props {
 export function Dialog({ title, children, confirm, danger = false, busy = false, disabled = false, onConfirm, onClose }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const heading = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
-    return () => dialog?.close();
+    return () => dialog?.close(); // before it is taken from the page: what is gone gives no focus back
   }, []);
   return (
     <dialog ref={ref} className="dialog" aria-labelledby={heading} onClose={onClose} onClick={(event) => event.target === ref.current && onClose()}>
