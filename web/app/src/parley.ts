@@ -29,6 +29,8 @@ export interface Parley {
   readonly client: ApolloClient;
   readonly live: Live;
   readonly outbox: Outbox;
+  /** The conversation that shall be shown from its first message on, if it is open. */
+  readonly fromTheStart: Store<{ id: string } | null>;
   /** What was begun to be written, by conversation: kept while the page is. */
   readonly drafts: Map<string, string>;
   readonly signedIn: Store<boolean>;
@@ -85,6 +87,7 @@ export function createParley(options: ParleyOptions): Parley {
     ]),
   });
   const outbox = new Outbox(client, live, storage());
+  const fromTheStart = createStore<{ id: string } | null>(null);
   const drafts = new Map<string, string>();
   live.attach(client, outbox, () => session.renew());
 
@@ -114,7 +117,7 @@ export function createParley(options: ParleyOptions): Parley {
 
   const { cookie } = options;
   return {
-    session, client, live, outbox, drafts, signedIn, ended,
+    session, client, live, outbox, fromTheStart, drafts, signedIn, ended,
     async signIn(username, password) {
       const input: SignInMutationVariables['input'] = { username, password, cookie };
       const { data } = await client.mutate({ mutation: SignInDocument, variables: { input } });

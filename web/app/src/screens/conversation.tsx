@@ -1,11 +1,12 @@
 import { useApolloClient, useQuery } from '@apollo/client/react';
-import { useCallback, useState } from 'react';
+import { useCallback, useEffect, useState } from 'react';
 import { Link } from 'wouter';
 import { ConversationDocument, type ConversationQuery, HistoryDocument } from '../gql/graphql';
 import { typingText, useTyping } from '../live/typing';
+import { useStore } from '../store';
 import { codeOf, explain, useAction } from '../ui/action';
 import { Avatar } from '../ui/avatar';
-import { useScreen } from '../ui/context';
+import { useParley, useScreen } from '../ui/context';
 import { Icon, Mark } from '../ui/icons';
 import { since, useNow } from '../ui/time';
 import { Composer } from './composer';
@@ -32,6 +33,7 @@ export function Conversation({ id }: { id: string }) {
 function Open({ conversation }: { conversation: ConversationQuery['conversation'] }) {
   const client = useApolloClient();
   const { id, messages } = conversation;
+  const fromTheStart = useFromTheStart(id);
   const stretch = useStretch(messages.nodes[0]?.seq ?? 0, messages.nodes.at(-1)?.seq ?? 0);
   const history = useCallback(
     (variables: { first?: number; after?: string | null; last?: number; before?: string | null }) =>
@@ -44,11 +46,23 @@ function Open({ conversation }: { conversation: ConversationQuery['conversation'
   return (
     <div className="conversation">
       <Head conversation={conversation} />
-      <Messages key={stretch} conversation={conversation} older={older} newer={newer} newest={newest} />
+      <Messages key={`${stretch} ${fromTheStart}`} conversation={conversation} fromTheStart={fromTheStart > 0 && messages.nodes[0]?.seq === 1} older={older} newer={newer} newest={newest} />
       <Typing id={id} />
       <Composer conversation={conversation} sent={() => messages.pageInfo.hasNextPage && void newest()} />
     </div>
   );
+}
+
+/** How often it was asked, while it is open, to see the conversation from its first message on. */
+function useFromTheStart(id: string): number {
+  const { fromTheStart } = useParley();
+  const asked = useStore(fromTheStart);
+  const [seen, setSeen] = useState({ asked: null as typeof asked, times: 0 });
+  useEffect(() => () => fromTheStart.set(null), [fromTheStart]);
+  if (asked === seen.asked) return seen.times;
+  const next = { asked, times: seen.times + (asked?.id === id ? 1 : 0) };
+  setSeen(next);
+  return next.times;
 }
 
 /** Tells apart stretches of history that do not touch: the list of one begins anew with the next. */

@@ -9,7 +9,7 @@ import { leave } from '../live/apply';
 import { PictureButtons } from '../settings/picture';
 import { explain, useAction } from '../ui/action';
 import { Avatar } from '../ui/avatar';
-import { useFocus, useMe } from '../ui/context';
+import { useFocus, useMe, useParley } from '../ui/context';
 import { Dialog } from '../ui/dialog';
 import { Icon } from '../ui/icons';
 import { nameOf, Waiting } from './conversation-list';
@@ -86,10 +86,12 @@ function Shown({ conversation }: { conversation: Shown }) {
 
 /** Leads to the first message. */
 function FromTheStart({ id }: { id: string }) {
+  const { fromTheStart } = useParley();
   const client = useApolloClient();
   const [, navigate] = useLocation();
   const [run, busy] = useAction(async () => {
     await client.query({ query: HistoryDocument, variables: { id, first: 50 }, fetchPolicy: 'network-only' });
+    fromTheStart.set({ id });
     navigate(`/conversations/${id}`);
   });
   return (

@@ -12,6 +12,8 @@ import { type MessageRow, type Reader, rowsOf } from './rows';
 
 interface Props {
   conversation: ConversationQuery['conversation'];
+  /** It begins with the first message, and not where reading ended. */
+  fromTheStart: boolean;
   /** Fetch a page further up, further down, or the newest instead. */
   older(): Promise<boolean>;
   newer(): Promise<boolean>;
@@ -24,7 +26,7 @@ const near = 800;
 const atEnd = 90;
 
 /** What was said. Only what is in view is in the page, however much there is. */
-export function Messages({ conversation, older, newer, newest }: Props) {
+export function Messages({ conversation, fromTheStart, older, newer, newest }: Props) {
   const { id, messages, receipts, unreadCount, lastMessage } = conversation;
   const { nodes, pageInfo } = messages;
   const me = useMe();
@@ -39,7 +41,7 @@ export function Messages({ conversation, older, newer, newest }: Props) {
 
   const list = useRef<VirtualizerHandle>(null);
   const scroller = useRef<HTMLDivElement>(null);
-  const [begin] = useState(() => (pageInfo.hasNextPage ? 0 : rows.findIndex((row) => row.kind === 'unread'))); // where the list begins; -1: at its end
+  const [begin] = useState(() => (fromTheStart || pageInfo.hasNextPage ? 0 : rows.findIndex((row) => row.kind === 'unread'))); // where the list begins; -1: at its end
   const [end, setEnd] = useState(begin < 0);
   const atTheEnd = useRef(begin < 0);
   const settled = useRef(false); // it has been put where it begins
