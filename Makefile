@@ -58,6 +58,9 @@ vuln: ## Look for known vulnerabilities in what is called
 graphiql: web/graphiql/node_modules/.package-lock.json ## Build the embedded GraphiQL; needs Node.js
 	cd web/graphiql && npm run build
 
+playground: ## Pack the embedded GraphQL Playground; needs npm
+	web/playground/pack.sh
+
 bench: ## Measure the live path, sends and reads beside their peers, and write the README's table; Linux, PostgreSQL, npm
 	cd bench && go run . $(or $(ARGS),-into ../README.md)
 
@@ -114,4 +117,4 @@ chromium:
 		apt-get update -q && apt-get install -yq --no-install-recommends chromium; \
 	fi
 
-.PHONY: help run app demo test test-go test-clients lint fmt generate generate-check vuln graphiql bench bench-quick cluster chaos chaos-quick chaos-selftest kill-jobs soak storm ci clean modules postgres chromium
+.PHONY: help run app demo test test-go test-clients lint fmt generate generate-check vuln graphiql playground bench bench-quick cluster chaos chaos-quick chaos-selftest kill-jobs soak storm ci clean modules postgres chromium

@@ -1,4 +1,4 @@
-// Package web holds what browsers are served: the app and GraphiQL, complete and without anything from elsewhere.
+// Package web holds what browsers are served: the app, GraphiQL and GraphQL Playground, complete and without anything from elsewhere.
 package web
 
 import (
@@ -45,6 +45,18 @@ func onlyReading(next http.HandlerFunc) http.Handler {
 			return
 		}
 		next(w, r)
+	})
+}
+
+// explorer serves each file at its path, and the page at the root.
+func (a *archive) explorer() http.Handler {
+	return onlyReading(func(w http.ResponseWriter, r *http.Request) {
+		f := a.files[r.URL.Path]
+		if f == nil {
+			http.NotFound(w, r)
+			return
+		}
+		a.serve(w, r, f)
 	})
 }
 

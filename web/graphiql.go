@@ -21,12 +21,5 @@ func GraphiQL() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return onlyReading(func(w http.ResponseWriter, r *http.Request) {
-		f := a.files[r.URL.Path]
-		if f == nil {
-			http.NotFound(w, r)
-			return
-		}
-		a.serve(w, r, f)
-	}), nil
+	return a.explorer(), nil
 }

@@ -89,3 +89,21 @@ func TestUnchangedFilesAreNotSentAgain(t *testing.T) {
 		t.Errorf("%d, %d bytes", again.Code, again.Body.Len())
 	}
 }
+
+func TestPlayground(t *testing.T) {
+	t.Parallel()
+	page := get(t, web.Playground, "GET", "/")
+	csp := page.Header().Get("Content-Security-Policy")
+	if page.Code != 200 || !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "http") || strings.Contains(csp, "unsafe-eval") {
+		t.Fatalf("%d %q", page.Code, csp)
+	}
+	files := regexp.MustCompile(`(?:src|href)="([^":]+)"`).FindAllStringSubmatch(page.Body.String(), -1)
+	if len(files) != 3 {
+		t.Errorf("%q", files)
+	}
+	for _, m := range files {
+		if w := get(t, web.Playground, "GET", "/"+m[1]); w.Code != 200 || w.Body.Len() == 0 {
+			t.Errorf("%s: %d", m[1], w.Code)
+		}
+	}
+}

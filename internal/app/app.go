@@ -205,6 +205,10 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	if err != nil {
 		return nil, err
 	}
+	playground, err := web.Playground()
+	if err != nil {
+		return nil, err
+	}
 	site, err := web.App()
 	if err != nil {
 		return nil, err
@@ -219,7 +223,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 		Settings: c, Schema: es, SDL: schema.Merged(), Log: log, Metrics: metrics,
 		Authenticate: s.users.Authenticate, Keys: s.bots.Authenticate, Hooks: s.bots, Cursor: func(p chat.Position) chat.Cursor { return chat.Cursor{Epoch: r.Epoch, Position: p} },
 		Ready: a.ready, Present: graph.PresentError(log), Recover: graph.Recover(log),
-		Transports: []graphql.Transport{a.live.ws, a.live.sse}, Extensions: []graphql.HandlerExtension{graph.Context{Resolver: r}}, GraphiQL: graphiql, App: site,
+		Transports: []graphql.Transport{a.live.ws, a.live.sse}, Extensions: []graphql.HandlerExtension{graph.Context{Resolver: r}}, GraphiQL: graphiql, Playground: playground, App: site,
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,18 @@ func TestClients(t *testing.T) {
 func TestCodegen(t *testing.T) {
 	t.Parallel()
 	mustNode(t, "codegen")(t)
+}
+
+// TestExplorers opens GraphiQL and GraphQL Playground in Chromium: see web/clients/browser. Pictures of what they show are left in
+// web/clients/artefacts, or $ARTEFACTS.
+func TestExplorers(t *testing.T) {
+	t.Parallel()
+	run := mustNode(t, "browser")
+	chromium := cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium")
+	if _, err := os.Stat(chromium); err != nil && os.Getenv("CI") == "" {
+		t.Skipf("needs %s: apt-get install chromium, or CHROMIUM=/path/to/it", chromium)
+	}
+	run(t, "PARLEY_URL="+testkit.MustRunApp(t, testkit.SQLiteURL(t)).URL()+"/graphql", "CHROMIUM="+chromium)
 }
 
 // mustNode returns what runs the tests of a folder in web/clients, with more in the environment.

@@ -27,7 +27,7 @@ import (
 	"github.com/parley-chat/parley/internal/token"
 )
 
-// Config is what New needs. Everything is required but Keys, Transports, Extensions, Files, Exports, Hooks, GraphiQL,
+// Config is what New needs. Everything is required but Keys, Transports, Extensions, Files, Exports, Hooks, GraphiQL, Playground,
 // App, Pages and, without pages for them, Admin and Administrators.
 type Config struct {
 	Settings config.Config
@@ -50,6 +50,7 @@ type Config struct {
 	Hooks      Hooks                           // at /hooks/
 	Cursor     func(chat.Position) chat.Cursor // for Hooks
 	GraphiQL   http.Handler                    // below /graphiql/, if the settings want it
+	Playground http.Handler                    // below /playground/, as GraphiQL
 	App        http.Handler                    // at the root, and wherever nothing else is
 	Pages      map[string]http.Handler         // for people, by path: who asks for them is in the context's token.Carrier
 	Admin      map[string]http.Handler         // pages below /admin/, by path, for Administrators
@@ -69,7 +70,7 @@ func (c Config) validate() error {
 	return nil
 }
 
-// New returns the handler of the public address: /graphql, /schema.graphql, /files, /livez, /readyz, /graphiql/, the app at the
+// New returns the handler of the public address: /graphql, /schema.graphql, /files, /livez, /readyz, /graphiql/, /playground/, the app at the
 // root and, in development, /metrics.
 func New(c Config) (http.Handler, error) {
 	if err := c.validate(); err != nil {
@@ -116,8 +117,10 @@ func New(c Config) (http.Handler, error) {
 	if !c.Settings.Production() {
 		mux.Handle("GET /metrics", c.Metrics.Handler())
 	}
-	if c.Settings.ServeGraphiQL() && c.GraphiQL != nil {
-		handle(graphiqlPath, graphiqlPath, http.StripPrefix(strings.TrimSuffix(graphiqlPath, "/"), c.GraphiQL))
+	for path, explorer := range map[string]http.Handler{graphiqlPath: c.GraphiQL, playgroundPath: c.Playground} {
+		if c.Settings.ServeGraphiQL() && explorer != nil {
+			handle(path, path, http.StripPrefix(strings.TrimSuffix(path, "/"), explorer))
+		}
 	}
 	if c.App != nil {
 		handle("/", "/", c.App)
@@ -164,8 +167,11 @@ func (c Config) graphql() http.Handler {
 	return srv
 }
 
-// graphiqlPath has the explorer at its end and its files below.
-const graphiqlPath = "/graphiql/"
+// These have an explorer at their end and its files below.
+const (
+	graphiqlPath   = "/graphiql/"
+	playgroundPath = "/playground/"
+)
 
 // maxForm bounds what a form may send: a token and two passwords.
 const maxForm = 16 << 10
