@@ -1,8 +1,9 @@
 import { useMutation } from '@apollo/client/react';
 import { useId } from 'react';
-import { type ConversationItemFragment, type NotificationLevel, SetConversationNotificationsDocument, type SetConversationNotificationsInput } from '../gql/graphql';
+import { type ConversationItemFragment, type NotificationLevel, SetConversationNotificationsDocument } from '../gql/graphql';
 import { useAction } from '../ui/action';
 import { clock, full, useNow } from '../ui/time';
+import { useWanted } from '../ui/wanted';
 import './silence.css';
 
 const levels: [NotificationLevel, string][] = [
@@ -20,12 +21,13 @@ const hours: [number, string][] = [
 export function Silence({ conversation }: { conversation: Pick<ConversationItemFragment, 'id' | 'kind' | 'notificationLevel' | 'mutedUntil'> }) {
   const { id, notificationLevel, mutedUntil } = conversation;
   const [mutate] = useMutation(SetConversationNotificationsDocument);
-  const [set, setting] = useAction((change: Omit<SetConversationNotificationsInput, 'conversationId'>) => mutate({ variables: { input: { conversationId: id, ...change } } }));
+  const [mute, muting] = useAction((mutedUntil: string | null) => mutate({ variables: { input: { conversationId: id, mutedUntil } } }));
+  const [chosen, choose] = useWanted(notificationLevel, (level) => mutate({ variables: { input: { conversationId: id, level } } }));
   const group = useId();
   const now = useNow();
   const muted = mutedUntil !== null && Date.parse(mutedUntil) > now ? mutedUntil : null;
   return (
-    <section className="silence" aria-labelledby={`${group}-title`} aria-busy={setting}>
+    <section className="silence" aria-labelledby={`${group}-title`} aria-busy={muting}>
       <h3 id={`${group}-title`} className="rows-title">
         Notify me of
       </h3>
@@ -33,17 +35,17 @@ export function Silence({ conversation }: { conversation: Pick<ConversationItemF
         <legend className="hidden">Notify me of</legend>
         {levels.map(([level, name]) => (
           <label key={level}>
-            <input type="radio" name={group} checked={notificationLevel === level} onChange={() => void set({ level })} />
+            <input type="radio" name={group} checked={chosen === level} onChange={() => choose(level)} />
             {name}
           </label>
         ))}
       </fieldset>
-      {notificationLevel !== 'NONE' && (
+      {chosen !== 'NONE' && (
         <div className="silence-mute">
           {muted ? (
             <>
               <p title={full(muted)}>Muted until {Date.parse(muted) - now < 86_400_000 ? clock(muted) : full(muted)}</p>
-              <button type="button" className="button small" onClick={() => void set({ mutedUntil: null })}>
+              <button type="button" className="button small" onClick={() => void mute(null)}>
                 Unmute
               </button>
             </>
@@ -56,7 +58,7 @@ export function Silence({ conversation }: { conversation: Pick<ConversationItemF
                   type="button"
                   className="button small"
                   aria-describedby={`${group}-mute`}
-                  onClick={() => void set({ mutedUntil: new Date(Date.now() + count * 3_600_000).toISOString() })}
+                  onClick={() => void mute(new Date(Date.now() + count * 3_600_000).toISOString())}
                 >
                   {name}
                 </button>

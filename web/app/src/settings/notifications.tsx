@@ -1,7 +1,10 @@
 import { useMutation, useQuery } from '@apollo/client/react';
 import { useId } from 'react';
-import { NotificationPreferencesDocument, type NotificationPreferencesQuery, type NotificationKind, UpdateNotificationPreferencesDocument, type UpdateNotificationPreferencesInput } from '../gql/graphql';
+import {
+  type NotificationKind, NotificationPreferencesDocument, type NotificationPreferencesQuery, UpdateNotificationPreferencesDocument, type UpdateNotificationPreferencesInput,
+} from '../gql/graphql';
 import { explain, useAction } from '../ui/action';
+import { useWanted } from '../ui/wanted';
 import { clockOf, hourName, zones } from './hours';
 import { Card, Page, Pending, Switch } from './page';
 
@@ -19,9 +22,9 @@ const kinds: Record<NotificationKind, string> = {
 };
 
 const channels = [
-  ['inApp', 'In the app'],
-  ['push', 'Pushed'],
-  ['mail', 'By mail'],
+  ['inApp', 'App'],
+  ['push', 'Push'],
+  ['mail', 'Mail'],
 ] as const;
 
 /** What the viewer wants to be told, how, and when not. */
@@ -124,17 +127,17 @@ function QuietHours({ preferences: { quietHours }, update }: { preferences: Pref
 }
 
 function Digest({ preferences: { digest, digestHour }, update }: { preferences: Preferences; update: Update }) {
-  const [set] = useAction((hour: number) => update({ digestHour: hour }));
+  const [hour, setHour] = useWanted(digestHour, (hour) => update({ digestHour: hour }));
   return (
     <Card title="One mail a day" about="With what you have not read, if there is anything.">
       <Switch label="Send it" checked={digest} onChange={(on) => update({ digest: on })} />
       {digest && (
         <label className="field short">
           <span>At</span>
-          <select className="input" value={digestHour} onChange={(event) => void set(Number(event.target.value))}>
-            {Array.from({ length: 24 }, (_, hour) => (
-              <option key={hour} value={hour}>
-                {hourName(hour)}
+          <select className="input" value={hour} onChange={(event) => setHour(Number(event.target.value))}>
+            {Array.from({ length: 24 }, (_, each) => (
+              <option key={each} value={each}>
+                {hourName(each)}
               </option>
             ))}
           </select>
@@ -144,8 +147,8 @@ function Digest({ preferences: { digest, digestHour }, update }: { preferences: 
   );
 }
 
-function TimeZone({ zone, update }: { zone: string; update: Update }) {
-  const [set, setting] = useAction((timeZone: string) => update({ timeZone }));
+function TimeZone({ zone: stored, update }: { zone: string; update: Update }) {
+  const [zone, setZone] = useWanted(stored, (timeZone) => update({ timeZone }));
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const id = useId();
   return (
@@ -154,7 +157,7 @@ function TimeZone({ zone, update }: { zone: string; update: Update }) {
         <label className="hidden" htmlFor={id}>
           Time zone
         </label>
-        <select id={id} className="input" value={zone} aria-busy={setting} onChange={(event) => void set(event.target.value)}>
+        <select id={id} className="input" value={zone} onChange={(event) => setZone(event.target.value)}>
           {zones(zone, here).map((name) => (
             <option key={name} value={name}>
               {name.replaceAll('_', ' ')}
@@ -164,7 +167,7 @@ function TimeZone({ zone, update }: { zone: string; update: Update }) {
       </div>
       {here !== zone && (
         <div>
-          <button type="button" className="button" aria-busy={setting} onClick={() => void set(here)}>
+          <button type="button" className="button" onClick={() => setZone(here)}>
             Take this device’s: {here.replaceAll('_', ' ')}
           </button>
         </div>

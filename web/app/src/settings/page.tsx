@@ -1,8 +1,8 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react';
 import { Link } from 'wouter';
-import { useAction } from '../ui/action';
 import { useScreen } from '../ui/context';
 import { Icon } from '../ui/icons';
+import { useWanted } from '../ui/wanted';
 import './settings.css';
 
 /** A page of the settings. */
@@ -48,22 +48,12 @@ interface SwitchProps {
   onChange(value: boolean): Promise<unknown>;
 }
 
-/** On or off, at once. Until the server has answered it shows what was asked for. */
+/** On or off, at once. */
 export function Switch({ label, checked, onChange }: SwitchProps) {
-  const [wanted, setWanted] = useState<boolean | null>(null);
-  const [change] = useAction(onChange);
+  const [on, want] = useWanted(checked, onChange);
   return (
     <label className="toggle">
-      <input
-        type="checkbox"
-        role="switch"
-        checked={wanted ?? checked}
-        onChange={(event) => {
-          const value = event.target.checked;
-          setWanted(value);
-          void change(value).then(() => setWanted(null));
-        }}
-      />
+      <input type="checkbox" role="switch" checked={on} onChange={(event) => want(event.target.checked)} />
       <span>{label}</span>
     </label>
   );
