@@ -72,6 +72,9 @@ func TestTheApp(t *testing.T) {
 			t.Errorf("%s: %s", m[1], w.Header().Get("Cache-Control"))
 		}
 		bytes += n
+		if strings.Contains(get(t, web.App, "GET", m[1]).Body.String(), "Two at once") {
+			t.Errorf("%s has /duo in it, which nobody needs but who opens it", m[1])
+		}
 	}
 	if t.Logf("first load: %d bytes", bytes); bytes < 50_000 || bytes > firstLoad {
 		t.Errorf("the first load is %d bytes, of %d", bytes, firstLoad)
