@@ -78,7 +78,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-d
 const Row = memo(function Row({ entry, chosen, choose }: { entry: Entry; chosen: boolean; choose(id: number): void }) {
   if (entry.kind === 'note') {
     return (
-      <li className="wire-note">
+      <li className={entry.good ? 'wire-note good' : 'wire-note'}>
         <span className="who" data-who={entry.who}>
           {entry.who}
         </span>

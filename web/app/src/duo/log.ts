@@ -47,6 +47,8 @@ export interface Arrival extends Base {
 export interface Note extends Base {
   readonly kind: 'note';
   readonly text: string;
+  /** It is there again. */
+  readonly good: boolean;
 }
 
 type Draft<E> = E extends Entry ? Omit<E, 'id' | 'at'> : never;

@@ -123,7 +123,7 @@ test('an answer that is on its way when the connection is cut is lost', async ()
 });
 
 test('the log keeps the newest thousand, and clearing it keeps what still runs', () => {
-  for (let n = 0; n < 1_005; n++) log.add({ kind: 'note', who: 'Alice', text: String(n) });
+  for (let n = 0; n < 1_005; n++) log.add({ kind: 'note', who: 'Alice', text: String(n), good: true });
   expect([log.entries.get().length, brief(log.entries.get()[0]!)]).toEqual([1_000, '5']);
   wire.transport(transport()).subscribe(events(null), sink());
   log.clear();

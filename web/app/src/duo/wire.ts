@@ -45,14 +45,14 @@ export class Wire {
 
   cut(): void {
     if (this.isCut.get()) return;
-    this.#log.add({ kind: 'note', who: this.#who, text: 'The connection is cut' });
+    this.#log.add({ kind: 'note', who: this.#who, text: 'The connection is cut', good: false });
     this.isCut.set(true);
     this.#terminate();
   }
 
   restore(): void {
     if (!this.isCut.get()) return;
-    this.#log.add({ kind: 'note', who: this.#who, text: 'The connection is back' });
+    this.#log.add({ kind: 'note', who: this.#who, text: 'The connection is back', good: true });
     this.isCut.set(false);
     dispatchEvent(new Event('online')); // what a browser says then: whoever waits to try again tries now
   }

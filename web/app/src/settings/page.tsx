@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react';
 import { Link } from 'wouter';
+import { Connection } from '../screens/connection';
 import { useScreen } from '../ui/context';
 import { Icon } from '../ui/icons';
 import { useWanted } from '../ui/wanted';
@@ -10,6 +11,9 @@ export function Page({ title, about, children }: { title: string; about?: string
   const heading = useScreen(title);
   return (
     <div className="settings">
+      <div className="settings-connection only-narrow">
+        <Connection />
+      </div>
       <header className="settings-head">
         <Link href="/settings" className="icon-button only-narrow">
           <Icon name="back" />
