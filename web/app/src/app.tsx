@@ -1,5 +1,5 @@
 import { ApolloProvider } from '@apollo/client/react';
-import { useEffect } from 'react';
+import { Component, type ReactNode, useEffect } from 'react';
 import { type BaseLocationHook, Router } from 'wouter';
 import type { Parley } from './parley';
 import { Desk } from './screens/desk';
@@ -23,12 +23,36 @@ export function App({ parley, location }: Props) {
       <WholePage value={location === undefined}>
         <ApolloProvider client={parley.client}>
           <Router {...(location && { hook: location })}>
-            <Toasts>{signedIn ? <SignedIn parley={parley} /> : <Gate />}</Toasts>
+            <Boundary>
+              <Toasts>{signedIn ? <SignedIn parley={parley} /> : <Gate />}</Toasts>
+            </Boundary>
           </Router>
         </ApolloProvider>
       </WholePage>
     </ParleyContext>
   );
+}
+
+/** Shows something, and a way on, where the app itself is broken. */
+class Boundary extends Component<{ children: ReactNode }, { broken: boolean }> {
+  override state = { broken: false };
+
+  static getDerivedStateFromError(): { broken: boolean } {
+    return { broken: true };
+  }
+
+  override render(): ReactNode {
+    if (!this.state.broken) return this.props.children;
+    return (
+      <main className="empty" role="alert">
+        <h1>Something broke here</h1>
+        <p>What you have sent is safe, and what waits to be sent is kept.</p>
+        <button type="button" className="button primary" onClick={() => location.reload()}>
+          Load it again
+        </button>
+      </main>
+    );
+  }
 }
 
 function SignedIn({ parley }: { parley: Parley }) {

@@ -13,7 +13,15 @@ function stage() {
   const calls: { body: string; clientKey: string; answer(): void; fail(cause: unknown): void }[] = [];
   const shown: Event[] = [];
   const kept = new Map<string, string>();
-  const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value), removeItem: (key: string) => void kept.delete(key) };
+  const storage = {
+    getItem: (key: string) => kept.get(key) ?? null,
+    setItem: (key: string, value: string) => void kept.set(key, value),
+    removeItem: (key: string) => void kept.delete(key),
+    key: (index: number) => [...kept.keys()][index] ?? null,
+    get length() {
+      return kept.size;
+    },
+  };
   const client = {
     mutate: ({ variables }: { variables: { body: string; clientKey: string } }) =>
       new Promise((resolve, reject) => {
@@ -115,6 +123,17 @@ describe('the outbox', () => {
     expect(calls[1]?.clientKey).toBe(calls[0]?.clientKey);
   });
 
+  test('of one tab is not lost when another has sent its own', async () => {
+    const { calls, make } = stage();
+    const [one, other] = [make(), make()];
+    one.send('r1', 'waits');
+    other.send('r2', 'goes');
+    calls.find(({ body }) => body === 'goes')?.answer();
+    await settled();
+    one.close();
+    expect(states(make())).toEqual(['waits']);
+  });
+
   test('shows a message once when it arrives before its acknowledgement', () => {
     const { make } = stage();
     const outbox = make();
@@ -129,8 +148,22 @@ describe('the outbox', () => {
     const { kept, make } = stage();
     const outbox = make();
     outbox.send('r1', 'hello');
-    outbox.clear();
+    outbox.leave(true);
     expect(states(outbox)).toEqual([]);
     expect(kept.size).toBe(0);
+  });
+
+  test('keeps what waits when the session ends, until the user is back', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'hello');
+    outbox.leave(false);
+    calls[0]?.fail(refuse('UNAUTHENTICATED'));
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(states(outbox)).toEqual([]);
+    expect(calls.length).toBe(1);
+    outbox.open('ann');
+    expect(states(outbox)).toEqual(['hello']);
+    expect(calls[1]?.clientKey).toBe(calls[0]?.clientKey);
   });
 });

@@ -19,7 +19,8 @@ export interface Outgoing {
   seen?: boolean;
 }
 
-type Storage = Pick<globalThis.Storage, 'getItem' | 'setItem' | 'removeItem'>;
+/** Where they are kept, each under its own key: other tabs keep theirs beside them. */
+export type Storage = Pick<globalThis.Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'>;
 
 /** Codes that another attempt does not change. */
 const final = new Set(['BAD_USER_INPUT', 'FORBIDDEN', 'NOT_FOUND', 'CONFLICT', 'GRAPHQL_VALIDATION_FAILED']);
@@ -51,7 +52,7 @@ export class Outbox {
   open(owner: string): void {
     if (this.#owner === owner) return;
     this.#owner = owner;
-    this.items.set(parse(this.#storage.getItem(this.#key())));
+    this.items.set(this.#keys().flatMap((key) => parse(this.#storage.getItem(key))).sort((a, b) => a.at - b.at));
     this.#pump();
   }
 
@@ -77,10 +78,16 @@ export class Outbox {
     if (item) this.#change(item.clientKey, (item) => ({ ...item, seen: true }));
   }
 
-  /** Forgets everything: the user has signed out. */
-  clear(): void {
-    if (this.#owner) this.#keep([]);
+  /**
+   * The user is gone from here. What waits is kept until they are back.
+   *
+   * @param forget not even that: they have signed out
+   */
+  leave(forget: boolean): void {
+    if (forget && this.#owner) for (const key of this.#keys()) this.#storage.removeItem(key);
+    clearTimeout(this.#timer);
     this.#owner = null;
+    this.items.set([]);
   }
 
   close(): void {
@@ -121,6 +128,7 @@ export class Outbox {
     } finally {
       this.#busy.delete(conversationId);
     }
+    if (this.#owner === null) return;
     if (wait === 0) this.#pump();
     else this.#timer = setTimeout(this.#wake, wait);
   }
@@ -130,13 +138,21 @@ export class Outbox {
   }
 
   #keep(items: readonly Outgoing[]): void {
+    const before = new Set(this.items.get());
     this.items.set(items);
-    if (items.length === 0) this.#storage.removeItem(this.#key());
-    else this.#storage.setItem(this.#key(), JSON.stringify(items));
+    for (const item of items) if (!before.delete(item)) this.#storage.setItem(this.#key(item.clientKey), JSON.stringify(item));
+    const here = new Set(items.map(({ clientKey }) => clientKey));
+    for (const { clientKey } of before) if (!here.has(clientKey)) this.#storage.removeItem(this.#key(clientKey));
   }
 
-  #key(): string {
-    return `parley.outbox.${this.#owner}`;
+  /** The keys of all that is kept for this user, by any tab. */
+  #keys(): string[] {
+    const all = Array.from({ length: this.#storage.length }, (_, index) => this.#storage.key(index) ?? '');
+    return all.filter((key) => key.startsWith(this.#key('')));
+  }
+
+  #key(clientKey: string): string {
+    return `parley.outbox.${this.#owner}.${clientKey}`;
   }
 }
 
@@ -153,8 +169,8 @@ function reason(cause: unknown): { code: string | undefined; retryAfter: number;
 /** Reads what `#keep` wrote; whatever else stands there is nothing. */
 function parse(text: string | null): Outgoing[] {
   try {
-    const items: unknown = JSON.parse(text ?? '[]');
-    return Array.isArray(items) ? items.filter((item: Partial<Outgoing>) => typeof item.clientKey === 'string' && typeof item.body === 'string') : [];
+    const item: Partial<Outgoing> | null = JSON.parse(text ?? 'null');
+    return typeof item?.clientKey === 'string' && typeof item.body === 'string' ? [item as Outgoing] : [];
   } catch {
     return [];
   }

@@ -7,7 +7,7 @@ import { authLink, resumeLink } from 'parley-client/apollo';
 import { createCache } from './cache';
 import { SignInDocument, type SignInMutationVariables, SignUpDocument, type SignUpMutationVariables } from './gql/graphql';
 import { Live } from './live/live';
-import { Outbox } from './outbox';
+import { Outbox, type Storage } from './outbox';
 import { createStore, type Store } from './store';
 
 /** How a person is signed in, and what else may differ between several people on one page. */
@@ -61,7 +61,7 @@ export function createParley(options: ParleyOptions): Parley {
     ...(options.fetch && { fetch: options.fetch }),
     signedOut(why) {
       ended.set(why);
-      if (why === 'signedOut') outbox.clear();
+      outbox.leave(why === 'signedOut');
       leave();
     },
     signedIn: () => signedIn.set(true),
@@ -139,11 +139,19 @@ export function createParley(options: ParleyOptions): Parley {
 }
 
 /** Where messages wait for the network; memory where the browser forbids to keep any. */
-function storage(): Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> {
+function storage(): Storage {
   try {
     return localStorage;
   } catch {
     const kept = new Map<string, string>();
-    return { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => void kept.set(key, value), removeItem: (key) => void kept.delete(key) };
+    return {
+      getItem: (key) => kept.get(key) ?? null,
+      setItem: (key, value) => void kept.set(key, value),
+      removeItem: (key) => void kept.delete(key),
+      key: (index) => [...kept.keys()][index] ?? null,
+      get length() {
+        return kept.size;
+      },
+    };
   }
 }
