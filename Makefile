@@ -1,6 +1,6 @@
 # The targets with a description are what `make help` lists.
 
-GOTEST  ?= go test -race -timeout 15m
+GOTEST  ?= go test -race -timeout 20m
 TOOL     = go tool -modfile=tools/go.mod
 WEB      = $(dir $(wildcard web/*/package-lock.json))
 MODULES  = $(addsuffix node_modules/.package-lock.json,$(WEB))
