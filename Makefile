@@ -1,6 +1,6 @@
 # The targets with a description are what `make help` lists.
 
-GOTEST  ?= go test -race -timeout 15m
+GOTEST  ?= go test -race -timeout 20m
 TOOL     = go tool -modfile=tools/go.mod
 MODULES  = web/node_modules/.package-lock.json web/graphiql/node_modules/.package-lock.json
 APP      = $(shell find web/app web/packages schema -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/gql/*' -not -name '*.test.*')

@@ -35,7 +35,9 @@ func TestTwoNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		sub, err := s.Subscribe(`subscription($after: Cursor) { events(after: $after) { __typename cursor } }`, map[string]any{"after": bob.Cursor}, 100)
+		sub, err := s.Subscribe(`subscription($after: Cursor) {
+			events(after: $after, types: [FRIEND_REQUEST_SENT, FRIEND_REQUEST_ACCEPTED, FRIENDSHIP_MADE, CONVERSATION_CREATED]) { __typename cursor }
+		}`, map[string]any{"after": bob.Cursor}, 100)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -265,6 +265,7 @@ func TestSpan(t *testing.T) {
 		for i := range senders {
 			wg.Go(func() {
 				for n := range rounds {
+					made := count()
 					emit([]*store.Store{s1, s2}[i%2], chat.ConversationUpdated, chat.MessageAdded, chat.ReceiptUpdated, chat.MessageAdded)
 					if n%10 == 0 { // somebody who takes events and fails
 						_, err := s1.Follow(t.Context(), []chat.EventType{chat.MessageAdded}, 10, func(*store.Tx, []*chat.Event) error { return boom })
@@ -276,7 +277,6 @@ func TestSpan(t *testing.T) {
 						one.Stop()
 					}
 					if n%10 == 9 { // so that there are several stretches
-						made := count()
 						eventually(t, func() error {
 							if count() == made {
 								return errors.New("no stretch is made")
