@@ -191,6 +191,7 @@ func (c *Client) Unsubscribe(id string) error {
 	}
 	if conn != nil && !ended {
 		_ = conn.write(frame{ID: id, Type: "complete"}) // or the connection is lost, and the subscription with it
+		conn.forget(s)
 	}
 	s.cancel()
 	return nil
@@ -319,6 +320,7 @@ func (c *Client) serve(ctx context.Context, conn *connection) error {
 			}
 		case "complete":
 			if s != nil {
+				conn.forget(s)
 				c.end(s)
 			}
 		}
@@ -346,6 +348,7 @@ func (c *Client) refused(ctx context.Context, conn *connection, s *subscription,
 		return errs
 	}
 	s.push(json.RawMessage(`{"data":null,"errors":` + string(payload) + `}`))
+	conn.forget(s)
 	c.end(s)
 	return nil
 }
