@@ -30,8 +30,8 @@ test: modules app postgres chromium ## Run all tests with all clients; installs 
 test-go: postgres ## Run the Go tests, on SQLite and on PostgreSQL; PKG=./internal/... narrows them
 	$(GOTEST) $(or $(PKG),./...)
 
-test-clients: modules chromium ## Run what npm has to try against a server: its clients, and the audits
-	CI=1 $(GOTEST) -v -run '^Test(Clients|Codegen|ParleyClient|Audits)$$' ./internal/app ./internal/transport/httpapi
+test-clients: modules app chromium ## Run what npm has to try against a server: its clients, and the audits
+	CI=1 $(GOTEST) -v -run '^Test(Clients|Codegen|ParleyClient|EndToEnd|Audits)$$' ./internal/app ./internal/transport/httpapi
 	cd web/clients/go && $(GOTEST) -v ./...
 
 lint: ## Check the code's style and look for likely mistakes

@@ -70,3 +70,13 @@ func mustHaveModules(t *testing.T) string {
 	}
 	return web
 }
+
+// mustBuild makes the program, which tests start and kill that cannot do so with a server in their own process.
+func mustBuild(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "parley")
+	if out, err := exec.Command("go", "build", "-o", bin, "../..").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
+}

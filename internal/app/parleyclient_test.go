@@ -17,10 +17,6 @@ import (
 func TestParleyClient(t *testing.T) {
 	t.Parallel()
 	web := mustHaveModules(t)
-	bin := filepath.Join(t.TempDir(), "parley")
-	if out, err := exec.Command("go", "build", "-o", bin, "../..").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	// What the log's retention does within days, for the data folder that is named.
 	trim := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		folder, err := io.ReadAll(r.Body)
@@ -41,7 +37,7 @@ func TestParleyClient(t *testing.T) {
 	defer trim.Close()
 	cmd := exec.CommandContext(t.Context(), "npm", "test", "--silent", "--workspace", "parley-client")
 	cmd.Dir = web
-	cmd.Env = append(os.Environ(), "PARLEY_BIN="+bin, "PARLEY_TRIM="+trim.URL)
+	cmd.Env = append(os.Environ(), "PARLEY_BIN="+mustBuild(t), "PARLEY_TRIM="+trim.URL)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
