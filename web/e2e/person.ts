@@ -62,6 +62,11 @@ export class Person {
     await this.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: part }).first().click();
   }
 
+  /** How much there is to see in a part of the app. */
+  badge(part: string): Locator {
+    return this.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: part }).first().locator('.badge');
+  }
+
   /** Finds somebody by the beginning of their name, and asks them to become friends. */
   async ask(other: Person): Promise<void> {
     const { page } = this;
@@ -88,6 +93,11 @@ export class Person {
     await this.go('Chats');
     await this.chat(name).getByRole('link').click();
     await expect(this.page.getByRole('heading', { level: 1, name })).toBeVisible();
+  }
+
+  /** Who is in the group whose details are shown. */
+  get members(): Locator {
+    return this.page.getByRole('region', { name: 'Details' }).locator('.member');
   }
 
   get field(): Locator {

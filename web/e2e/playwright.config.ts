@@ -12,6 +12,7 @@ export default defineConfig({
   outputDir: `${artefacts}/failed`,
   use: {
     browserName: 'chromium',
+    actionTimeout: 15_000,
     locale: 'en-GB',
     screenshot: 'only-on-failure',
     launchOptions: {
