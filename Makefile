@@ -17,10 +17,10 @@ run: ## Run the server; needs only Go. ARGS='--help' lists the settings
 demo: ## Play three people through a real server, as a transcript
 	go run . demo
 
-# The last package measures times: it has the machine for itself. Many of its tests wait, for jobs and mails.
+# The last package measures times: it has the machine for itself.
 test: modules postgres ## Run all tests with all clients; installs what they need where it can
 	CI=1 $(GOTEST) $$(go list ./... | grep -v /internal/app$$)
-	CI=1 $(GOTEST) -parallel 4 ./internal/app
+	CI=1 $(GOTEST) ./internal/app
 
 test-go: postgres ## Run the Go tests, on SQLite and on PostgreSQL; PKG=./internal/... narrows them
 	$(GOTEST) $(or $(PKG),./...)
