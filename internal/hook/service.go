@@ -128,8 +128,8 @@ func (s *Service) Create(ctx context.Context, viewer, conversation chat.ID, url 
 	return w, secret, pos, err
 }
 
-// Update changes a webhook. One that is enabled again, or gets another address, is tried at once, and is viewer's from then on. Errors: BAD_USER_INPUT; NOT_FOUND for who does not
-// run what it is about.
+// Update changes a webhook. One that is enabled again, or gets another address, is tried at once, and is viewer's from then on.
+// Errors: BAD_USER_INPUT; NOT_FOUND for who does not run what it is about.
 func (s *Service) Update(ctx context.Context, viewer, id chat.ID, c Change) (w chat.Webhook, _ chat.Position, err error) {
 	pos, err := s.change(ctx, viewer, id, func(tx *store.Tx, old chat.Webhook) error {
 		w = old
