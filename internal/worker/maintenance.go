@@ -160,7 +160,7 @@ func (m *maintenance) prune() error {
 		return err
 	}
 	for len(copies) > m.BackupKeep {
-		if err := os.Remove(filepath.Join(m.BackupDir, copies[0])); err != nil {
+		if err := os.Remove(filepath.Join(m.BackupDir, copies[0])); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		copies = copies[1:]
