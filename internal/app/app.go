@@ -169,7 +169,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *App, err 
 	}
 	s.exports = export.New(a.store, tokens, export.Config{PublicURL: c.PublicURL, Send: s.mailings.Send})
 	s.users = user.New(a.store, tokens, revoked, user.Config{
-		RefreshTTL: c.RefreshTTL, RefreshGrace: c.RefreshGrace, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr, MailsPerHour: c.MailsPerHour, Send: s.mailings.Insert,
+		RefreshTTL: c.RefreshTTL, SignInsPerUser: c.SignInsPerUser, SignInsPerAddr: c.SignInsPerAddr, MailsPerHour: c.MailsPerHour, Send: s.mailings.Insert,
 	})
 	feeds := feed.New(a.store)
 	a.digests = a.openDigest(s.mailings, s.notifications)

@@ -214,10 +214,9 @@ func mustBeOver(t *testing.T, c *testkit.Cluster, x tokens, within time.Duration
 	}
 }
 
-// Without a grace a refresh token that is used on two nodes at the same moment is honoured once, and then the session is over
-// everywhere.
+// A refresh token that is used on two nodes at the same moment is honoured once, and then the session is over everywhere.
 func TestRefreshOnTwoNodes(t *testing.T) {
-	withAndWithoutNATS(t, 2, []string{"--refresh-grace", "0s"}, func(t *testing.T, c *testkit.Cluster, within time.Duration) {
+	withAndWithoutNATS(t, 2, nil, func(t *testing.T, c *testkit.Cluster, within time.Duration) {
 		for round := range 5 {
 			x := mustSignUpForTokens(t, c.Nodes[0].URL(), fmt.Sprintf("twice-%d", round))
 			var got [2]tokens

@@ -75,7 +75,6 @@ type Config struct {
 
 	AccessTTL       time.Duration `env:"PARLEY_ACCESS_TTL" flag:"access-ttl" default:"10m" min:"10s" help:"life of an access token"`
 	RefreshTTL      time.Duration `env:"PARLEY_REFRESH_TTL" flag:"refresh-ttl" default:"720h" min:"1m" help:"life of a session that is not refreshed"`
-	RefreshGrace    time.Duration `env:"PARLEY_REFRESH_GRACE" flag:"refresh-grace" default:"30s" min:"0s" help:"how long a refresh token may be used again if the answer to its first use was lost; 0s: using it twice always ends the session"`
 	SignInsPerUser  int           `env:"PARLEY_SIGN_INS_PER_USER" flag:"sign-ins-per-user" default:"5" min:"1" help:"sign-ins a minute for each username, on all nodes together"`
 	SignInsPerAddr  int           `env:"PARLEY_SIGN_INS_PER_ADDR" flag:"sign-ins-per-addr" default:"20" min:"1" help:"sign-ins and sign-ups a minute for each client address, on all nodes together"`
 	MailsPerHour    int           `env:"PARLEY_MAILS_PER_HOUR" flag:"mails-per-hour" default:"5" min:"1" help:"mails an hour that may be asked for by a user (to verify an address), for an address, and to reset a password, on all nodes together"`

@@ -100,7 +100,7 @@ func changes() map[string]change {
 			at := request.CreatedAt
 			return tx.InsertSession(chat.Session{ID: chat.NewID(chat.KindSession), User: me, CreatedAt: at, LastUsedAt: at, ExpiresAt: at})
 		}},
-		"RotateSession":    {make: func(tx *store.Tx) error { return absent(tx.RotateSession(session, 1, tx.Now, time.Minute)) }},
+		"RotateSession":    {make: func(tx *store.Tx) error { return absent(tx.RotateSession(session, 1, tx.Now)) }},
 		"IsLive":           {make: func(tx *store.Tx) error { _, err := tx.IsLive(me, session); return err }},
 		"EndSession":       {make: func(tx *store.Tx) error { _, err := tx.EndSession(me, session); return err }},
 		"EndReusedSession": {make: func(tx *store.Tx) error { _, err := tx.EndReusedSession(session, 1); return err }},

@@ -66,16 +66,11 @@ func (tx *Tx) InsertSession(s chat.Session) error {
 }
 
 // RotateSession takes a live session from a generation to the next, or returns chat.ErrNotFound when that is not its
-// newest. For a while after it was, which is not prolonged, it is taken there again.
-func (tx *Tx) RotateSession(session chat.ID, generation int64, expires time.Time, grace time.Duration) (chat.Session, error) {
-	used := generation + 1 // by who used this one
-	if grace <= 0 {
-		used = generation // whatever the clocks of two nodes say
-	}
-	return one(tx.db, scanSession, `UPDATE sessions SET generation = ?, last_used_at = CASE WHEN generation = ? THEN ? ELSE last_used_at END, expires_at = ?
-		WHERE id = ? AND (generation = ? OR generation = ? AND last_used_at > ?) AND ended_at IS NULL AND expires_at > ? RETURNING `+sessionColumns,
-		generation+1, generation, tx.at(tx.Now), tx.at(expires),
-		id(session), generation, used, tx.at(tx.Now.Add(-grace)), tx.at(tx.Now))
+// newest. Of two that try at once, one succeeds.
+func (tx *Tx) RotateSession(session chat.ID, generation int64, expires time.Time) (chat.Session, error) {
+	return one(tx.db, scanSession, `UPDATE sessions SET generation = generation + 1, last_used_at = ?, expires_at = ?
+		WHERE id = ? AND generation = ? AND ended_at IS NULL AND expires_at > ? RETURNING `+sessionColumns,
+		tx.at(tx.Now), tx.at(expires), id(session), generation, tx.at(tx.Now))
 }
 
 // IsLive says whether a session of a user is neither ended nor expired.

@@ -16,9 +16,6 @@ import (
 type Config struct {
 	// RefreshTTL is how long a session lives unless it is refreshed; 0 means 30 days.
 	RefreshTTL time.Duration
-	// RefreshGrace is for how long a refresh token may be used again after its first use, as long as what that returned was
-	// not: the answer may have been lost. 0: not at all.
-	RefreshGrace time.Duration
 	// MaxSessions is how many live sessions a user may have: a sign-in ends those that were used longest ago. 0 means 50.
 	MaxSessions int
 	// SignInsPerUser is how many sign-ins a minute are tried for one username (and changes of password for one user), on
@@ -50,7 +47,6 @@ type Service struct {
 	mails   *limit.Shared
 	send    func(ctx context.Context, tx *store.Tx, mailToken chat.ID) error
 	ttl     time.Duration
-	grace   time.Duration
 	most    int
 	now     func() time.Time
 }
@@ -76,7 +72,7 @@ func New(s *store.Store, tokens *token.Tokens, revoked *token.Revoked, c Config)
 		c.Now = time.Now
 	}
 	return &Service{
-		store: s, tokens: tokens, revoked: revoked, ttl: c.RefreshTTL, grace: c.RefreshGrace, most: c.MaxSessions, now: c.Now,
+		store: s, tokens: tokens, revoked: revoked, ttl: c.RefreshTTL, most: c.MaxSessions, now: c.Now,
 		hasher:  hasher{slots: make(chan struct{}, c.Hashers), hashed: c.Hashed},
 		perUser: limit.NewShared(limit.Config{N: c.SignInsPerUser, Now: c.Now}, s.TakeLimit),
 		perAddr: limit.NewShared(limit.Config{N: c.SignInsPerAddr, Now: c.Now}, s.TakeLimit),

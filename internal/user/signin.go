@@ -154,7 +154,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (*SignedIn, 
 		if err != nil {
 			return nil, err
 		}
-		session, err = tx.RotateSession(id, generation, tx.Now.Add(s.ttl), s.grace)
+		session, err = tx.RotateSession(id, generation, tx.Now.Add(s.ttl))
 		if errors.Is(err, chat.ErrNotFound) {
 			return tx.EndReusedSession(id, generation)
 		}

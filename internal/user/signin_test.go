@@ -374,44 +374,6 @@ func TestReuseEndsTheSession(t *testing.T) {
 	})
 }
 
-// Whoever never heard the answer to a refresh may ask again, in time and as long as nobody has used it.
-func TestLostAnswerToARefresh(t *testing.T) {
-	each(t, user.Config{RefreshGrace: time.Minute}, func(t *testing.T, b *bundle) {
-		in := b.signUp(t, "ada")
-		first, err := b.Refresh(t.Context(), in.Refresh)
-		if err != nil {
-			t.Fatal(err)
-		}
-		again, err := b.Refresh(t.Context(), in.Refresh)
-		if err != nil || again.Refresh != first.Refresh || !again.Session.LastUsedAt.Equal(first.Session.LastUsedAt) {
-			t.Fatalf("%+v, %v; the first was %+v", again, err, first)
-		}
-		if _, err = b.Refresh(t.Context(), again.Refresh); err != nil || !b.accepted(t, first) {
-			t.Fatal(err)
-		}
-		before := b.head(t)
-		_, err = b.Refresh(t.Context(), in.Refresh) // of two generations ago
-		wantCode(t, err, chat.CodeUnauthenticated)
-		b.happened(t, before, in.User.ID, chat.SessionEnded)
-	})
-}
-
-func TestLateRefresh(t *testing.T) {
-	each(t, user.Config{RefreshGrace: time.Millisecond}, func(t *testing.T, b *bundle) {
-		in := b.signUp(t, "ada")
-		first, err := b.Refresh(t.Context(), in.Refresh)
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Millisecond)
-		_, err = b.Refresh(t.Context(), in.Refresh)
-		wantCode(t, err, chat.CodeUnauthenticated)
-		if b.accepted(t, first) {
-			t.Error("the session lives on")
-		}
-	})
-}
-
 func TestTwoRefreshesAtOnce(t *testing.T) {
 	each(t, user.Config{}, func(t *testing.T, b *bundle) {
 		b.signUp(t, "ada")
