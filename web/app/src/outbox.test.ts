@@ -23,8 +23,9 @@ function stage() {
     },
   };
   const client = {
-    mutate: ({ variables }: { variables: { body: string; clientKey: string } }) =>
+    mutate: ({ variables, context }: { variables: { body: string; clientKey: string }; context: { fetchOptions: { signal: AbortSignal } } }) =>
       new Promise((resolve, reject) => {
+        context.fetchOptions.signal.addEventListener('abort', reject);
         calls.push({ ...variables, answer: () => resolve({ data: { sendMessage: { cursor: 'c', message: message(variables.body) } } }), fail: reject });
       }),
   };
@@ -80,6 +81,20 @@ describe('the outbox', () => {
     calls.at(-1)?.answer();
     await settled();
     expect(states(outbox)).toEqual([]);
+  });
+
+  test('sends again at once when the server is back: what waits, and what was under way', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'waits');
+    outbox.send('r2', 'under way');
+    calls[0]?.fail(new TypeError('Failed to fetch'));
+    await settled();
+    expect(calls.length).toBe(2);
+    outbox.wake();
+    await settled();
+    expect(calls.slice(2).map(({ body }) => body)).toEqual(['waits', 'under way']);
+    expect(calls[3]?.clientKey).toBe(calls[1]?.clientKey);
   });
 
   test('waits as long as the server asks', async () => {

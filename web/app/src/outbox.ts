@@ -36,16 +36,16 @@ export class Outbox {
   readonly #live: Pick<Live, 'apply'>;
   readonly #storage: Storage;
   #owner: string | null = null;
-  #busy = new Set<string>(); // conversations that a message is being sent to
+  #attempts = new Map<string, AbortController>(); // by the conversation that a message is being sent to
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  readonly #wake = () => this.#pump();
+  readonly #online = () => this.wake();
 
   constructor(client: Pick<ApolloClient, 'mutate'>, live: Pick<Live, 'apply'>, storage: Storage) {
     this.#client = client;
     this.#live = live;
     this.#storage = storage;
-    globalThis.addEventListener?.('online', this.#wake);
+    globalThis.addEventListener?.('online', this.#online);
   }
 
   /** Goes on with what a user has not sent yet. */
@@ -58,6 +58,16 @@ export class Outbox {
 
   send(conversationId: string, body: string): void {
     this.#keep([...this.items.get(), { clientKey: crypto.randomUUID(), conversationId, body, at: Date.now() }]);
+    this.#pump();
+  }
+
+  /**
+   * The server can be reached again: what waits goes at once, and what was under way when it was lost goes again, because
+   * its answer may never come.
+   */
+  wake(): void {
+    this.#failures = 0;
+    for (const attempt of this.#attempts.values()) attempt.abort();
     this.#pump();
   }
 
@@ -92,24 +102,27 @@ export class Outbox {
 
   close(): void {
     clearTimeout(this.#timer);
-    globalThis.removeEventListener?.('online', this.#wake);
+    globalThis.removeEventListener?.('online', this.#online);
   }
 
   #pump(): void {
     clearTimeout(this.#timer);
     for (const item of this.items.get()) {
-      if (item.error !== undefined || this.#busy.has(item.conversationId)) continue;
-      this.#busy.add(item.conversationId);
-      void this.#attempt(item);
+      if (item.error === undefined && !this.#attempts.has(item.conversationId)) void this.#attempt(item);
     }
   }
 
   async #attempt({ clientKey, conversationId, body }: Outgoing): Promise<void> {
     const owner = this.#owner;
+    const attempt = new AbortController();
+    this.#attempts.set(conversationId, attempt);
     this.#change(clientKey, (item) => ({ ...item, tried: true }));
     let wait = 0;
     try {
-      const { data } = await this.#client.mutate({ mutation: SendMessageDocument, variables: { clientKey, conversationId, body }, fetchPolicy: 'no-cache' });
+      const { data } = await this.#client.mutate({
+        mutation: SendMessageDocument, variables: { clientKey, conversationId, body }, fetchPolicy: 'no-cache',
+        context: { fetchOptions: { signal: attempt.signal } },
+      });
       if (owner !== this.#owner) return;
       if (data) {
         const { cursor, message } = data.sendMessage;
@@ -122,15 +135,15 @@ export class Outbox {
       const { code, retryAfter, message } = reason(cause);
       if (code !== undefined && final.has(code)) {
         this.#change(clientKey, (item) => ({ ...item, error: message }));
-      } else {
+      } else if (!attempt.signal.aborted) {
         wait = Math.max(retryAfter * 1000, Math.min(30_000, 500 * 2 ** this.#failures++));
       }
     } finally {
-      this.#busy.delete(conversationId);
+      this.#attempts.delete(conversationId);
     }
     if (this.#owner === null) return;
     if (wait === 0) this.#pump();
-    else this.#timer = setTimeout(this.#wake, wait);
+    else this.#timer = setTimeout(() => this.#pump(), wait);
   }
 
   #change(clientKey: string, change: (item: Outgoing) => Outgoing): void {

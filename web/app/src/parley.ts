@@ -50,6 +50,9 @@ export interface Parley {
   close(): void;
 }
 
+/** How long an answer may take, in milliseconds: over a connection that is dead none comes, and a browser waits for ever. */
+const patience = 20_000;
+
 export function createParley(options: ParleyOptions): Parley {
   const url = new URL('/graphql', location.href);
   const credentials = options.cookie ? 'same-origin' : 'omit';
@@ -73,6 +76,11 @@ export function createParley(options: ParleyOptions): Parley {
   socket.protocol = url.protocol.replace('http', 'ws');
   const direct = webSocket(createClient, socket.href, session);
   const transport = options.transport?.(direct) ?? direct;
+  const ask = options.fetch ?? fetch;
+  const patient: typeof fetch = (input, init) => {
+    const late = AbortSignal.timeout(patience);
+    return ask(input, { ...init, signal: init?.signal ? AbortSignal.any([init.signal, late]) : late });
+  };
   const apollo = { ApolloLink, Observable, print };
   const live = new Live();
   const client = new ApolloClient({
@@ -82,7 +90,7 @@ export function createParley(options: ParleyOptions): Parley {
       ApolloLink.split(
         ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
         resumeLink(apollo, transport, { session }),
-        authLink(apollo, session).concat(new HttpLink({ uri: url.href, credentials, ...(options.fetch && { fetch: options.fetch }) })),
+        authLink(apollo, session).concat(new HttpLink({ uri: url.href, credentials, fetch: patient })),
       ),
     ]),
   });

@@ -43,7 +43,7 @@ function stage() {
       }),
   );
   const client = new ApolloClient({ cache: createCache(), link: live.link.concat(server) });
-  live.attach(client, { open() {}, saw() {} } as unknown as Outbox, async () => false); // sends nothing here
+  live.attach(client, { open() {}, saw() {}, wake() {} } as unknown as Outbox, async () => false); // sends nothing here
   const find = (name: string) => vi.waitFor(() => {
     const found = asked.filter((other) => other.name === name).at(-1);
     if (!found) throw new Error(`${name} was not asked`);

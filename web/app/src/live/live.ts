@@ -107,6 +107,7 @@ export class Live {
 
   #listen(after: string): void {
     const client = this.#the();
+    let lost = false;
     const events = client.subscribe({
       query: EventsDocument,
       variables: { after },
@@ -116,6 +117,8 @@ export class Live {
           status: (status, { retryAt }) => {
             this.connection.set({ status, ...(retryAt !== undefined && { retryAt }) });
             this.#watchPresence(status === 'live');
+            if (lost && status === 'live') this.#outbox?.wake();
+            lost = status !== 'live' && (lost || status === 'waiting');
           },
           expired: () => this.#refetch(),
         },
