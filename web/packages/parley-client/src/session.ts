@@ -73,6 +73,15 @@ export interface Session {
    */
   renew(version?: number): Promise<boolean>;
   /**
+   * With cookies: asks the server whether the browser has a session that is not in the store, by one refresh, and goes on
+   * with it. Cookies may outlive what a script has stored (Safari forgets that after seven days without a visit). Call it
+   * before you show the sign-in page; without cookies, or when somebody is signed in, it asks nobody.
+   *
+   * @returns whether somebody is signed in
+   * @throws when the server cannot be reached, or has a fault: nobody knows
+   */
+  restore(): Promise<boolean>;
+  /**
    * Asks the API as the viewer, and once more with new tokens when the server says `UNAUTHENTICATED`.
    *
    * @returns the data
@@ -101,7 +110,7 @@ interface Kept {
 /** Milliseconds that a request of the session's own may take: a refresh that hangs holds up all tabs. */
 const patience = 15_000;
 
-const tokens = '{ accessToken accessTokenExpiresAt refreshToken session { lastUsedAt } }';
+const tokens = '{ accessToken accessTokenExpiresAt refreshToken session { id lastUsedAt } }';
 const refresh = `mutation Refresh($input: RefreshSessionInput) { refreshSession(input: $input) ${tokens} }`;
 const signOut = 'mutation SignOut { signOut { cursor } }';
 
@@ -128,6 +137,7 @@ export function createSession(options: SessionOptions): Session {
     kept = parse(now);
     version++;
     schedule(0);
+    if (!kept) release();
     if (before && before.id !== kept?.id) options.signedOut?.('elsewhere');
     if (kept && before?.id !== kept.id) options.signedIn?.();
   }
@@ -136,6 +146,7 @@ export function createSession(options: SessionOptions): Session {
     kept = next;
     raw = next ? JSON.stringify(next) : null;
     version++;
+    if (!kept) release();
     if (raw === null) store?.removeItem(key);
     else store?.setItem(key, raw);
     schedule(0);
@@ -176,28 +187,34 @@ export function createSession(options: SessionOptions): Session {
     return kept?.access === undefined ? undefined : `Bearer ${kept.access}`;
   }
 
-  function renew(seen = version): Promise<boolean> {
+  const renew = (seen = version) => once((before) => before !== undefined && (version > seen || exchange(before)));
+  const restore = () => once((before) => before !== undefined || (options.cookie === true && exchange()));
+
+  /** Sees what the other tabs have done, and works alone; who asks meanwhile gets the same answer. */
+  function once(work: (before: Kept | undefined) => boolean | Promise<boolean>): Promise<boolean> {
     flight ??= alone(async () => {
       load();
-      const before = kept;
-      if (!before || leaving) return false;
-      if (version > seen) return true;
-      const input = before.refresh === undefined ? undefined : { refreshToken: before.refresh };
-      const { data, errors } = await send({ query: refresh, variables: { input } });
-      if (kept !== before) return kept !== undefined; // signed out, or in, meanwhile
-      const renewed = data?.['refreshSession'];
-      if (renewed) {
-        begin(renewed as Tokens, before.id, before.turn + 1); // the query asks for them
-        return true;
-      }
-      const error = refused(errors);
-      if (error.code !== 'UNAUTHENTICATED') throw error;
-      end('ended');
-      return false;
+      return !leaving && work(kept);
     }).finally(() => {
       flight = undefined;
     });
     return flight;
+  }
+
+  async function exchange(before?: Kept): Promise<boolean> {
+    const input = before?.refresh === undefined ? undefined : { refreshToken: before.refresh };
+    const { data, errors } = await send({ query: refresh, variables: { input } });
+    if (kept !== before) return kept !== undefined; // signed out, or in, meanwhile
+    const renewed = data?.['refreshSession'] as (Tokens & { session: { id: string } }) | undefined; // the query asks for them
+    if (renewed) {
+      if (before) begin(renewed, before.id, before.turn + 1);
+      else begin(renewed, renewed.session.id, Date.now()); // another tab that does the same finds the same sign-in, later
+      return true;
+    }
+    const error = refused(errors);
+    if (error.code !== 'UNAUTHENTICATED') throw error;
+    if (before) end('ended');
+    return false;
   }
 
   /** One tab at a time, where the browser can see to it. */
@@ -230,15 +247,19 @@ export function createSession(options: SessionOptions): Session {
     });
   }
 
-  /** Waits until the store shows the newest turn that a tab has announced. */
+  /** Waits until the store shows the newest turn that a tab has announced or, when it shows nothing, a moment for any. */
   async function arrive(locks: LockManager): Promise<void> {
-    const { held = [] } = await locks.query();
-    const late = Date.now() + patience;
-    for (load(); ; load()) {
+    const names = ((await locks.query()).held ?? []).map(({ name = '' }) => name);
+    load();
+    const late = Date.now() + (kept ? patience : 1_000); // somebody who has signed out may still hold a name
+    for (; ; load()) {
       const prefix = turns();
-      const newest = Math.max(0, ...held.map(({ name = '' }) => (name.startsWith(prefix) ? Number(name.slice(prefix.length)) : 0)));
-      if (!kept || kept.turn >= newest) return;
-      if (Date.now() > late) throw new ParleyError('the tokens that another tab has do not arrive');
+      const newest = Math.max(0, ...names.map((name) => (name.startsWith(prefix) ? Number(name.slice(prefix.length)) : 0)));
+      if (kept ? kept.turn >= newest : !names.some((name) => name.startsWith(`${key} `))) return;
+      if (Date.now() > late) {
+        if (!kept) return;
+        throw new ParleyError('the tokens that another tab has do not arrive');
+      }
       await new Promise((again) => setTimeout(again, 10));
     }
   }
@@ -307,6 +328,7 @@ export function createSession(options: SessionOptions): Session {
     begin: (tokens) => begin(tokens),
     authorization,
     renew,
+    restore,
     request,
     signOut: leave,
     close() {

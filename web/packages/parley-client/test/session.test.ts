@@ -31,6 +31,27 @@ class Network {
   }
 }
 
+/** The cookies of a browser. */
+class Jar {
+  readonly jar = new Map<string, string>();
+  readonly fetch: typeof fetch;
+  constructor(network: Network) {
+    this.fetch = async (input, init) => {
+      assert.equal(init?.credentials, 'include');
+      const headers = new Headers(init.headers);
+      assert.equal(headers.get('authorization'), null);
+      headers.set('cookie', Array.from(this.jar, ([name, value]) => `${name}=${value}`).join('; '));
+      const answer = await network.fetch(input, { ...init, headers });
+      for (const line of answer.headers.getSetCookie()) {
+        const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
+        if (value === '') this.jar.delete(name);
+        else this.jar.set(name, value);
+      }
+      return answer;
+    };
+  }
+}
+
 /** Tabs of one browser: they share locks, and a store in which each sees what another has written a little later. */
 class Browser {
   readonly #locks = new Map<string, Promise<unknown>>();
@@ -239,21 +260,8 @@ describe('sessions', { timeout: 120_000 }, () => {
   it('are carried by cookies that no script sees', async (t) => {
     const server = await Server.start(t);
     const browser = new Browser();
-    const jar = new Map<string, string>();
     const network = new Network();
-    const withCookies: typeof fetch = async (input, init) => {
-      assert.equal(init?.credentials, 'include');
-      const headers = new Headers(init.headers);
-      assert.equal(headers.get('authorization'), null);
-      headers.set('cookie', Array.from(jar, ([name, value]) => `${name}=${value}`).join('; '));
-      const answer = await network.fetch(input, { ...init, headers });
-      for (const line of answer.headers.getSetCookie()) {
-        const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
-        if (value === '') jar.delete(name);
-        else jar.set(name, value);
-      }
-      return answer;
-    };
+    const { jar, fetch: withCookies } = new Jar(network);
     const store = browser.open();
     const one = open(t, { url: server.url, cookie: true, store, fetch: withCookies });
     const two = open(t, { url: server.url, cookie: true, store: browser.open(), fetch: withCookies });
@@ -274,5 +282,37 @@ describe('sessions', { timeout: 120_000 }, () => {
     assert.equal(jar.size, 0);
     await until('the other tab to hear', () => two.endings.length === 1);
     assert.deepEqual([one.endings, two.endings], [['signedOut'], ['elsewhere']]);
+  });
+
+  it('are found by their cookies when the store has forgotten them', async (t) => {
+    const server = await Server.start(t);
+    const network = new Network();
+    const { jar, fetch } = new Jar(network);
+    const browser = new Browser();
+    const tab = () => open(t, { url: server.url, cookie: true, store: browser.open(), fetch });
+    const one = tab();
+    assert.equal(await one.session.restore(), false);
+    await signUp(one.session, 'found', { cookie: true });
+    assert.equal(await one.session.restore(), true);
+    assert.equal(network.count('Refresh'), 1, 'asked though somebody was signed in');
+    one.session.close();
+
+    const later = new Browser();
+    const tabs = [0, 1].map(() => open(t, { url: server.url, cookie: true, store: later.open(), fetch }));
+    assert(tabs.every(({ session }) => !session.signedIn));
+    network.broken = true;
+    for (const { session } of tabs) await assert.rejects(session.restore());
+    network.broken = false;
+    for (let round = 0; round < 3; round++) {
+      assert.deepEqual(await Promise.all(tabs.map(({ session }) => (round === 0 ? session.restore() : session.renew()))), [true, true]);
+    }
+    for (const { session } of tabs) assert.equal((await session.request<Me>(ME)).me?.username, 'found');
+    assert.deepEqual(tabs.map(({ endings }) => endings), [[], []]);
+
+    await tabs[0]?.session.signOut();
+    assert.equal(jar.size, 0);
+    await until('the other tab to hear', () => tabs[1]?.endings.length === 1);
+    assert.equal(await tabs[1]?.session.restore(), false);
+    assert.deepEqual(tabs.map(({ endings }) => endings), [['signedOut'], ['elsewhere']]);
   });
 });
