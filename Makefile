@@ -14,7 +14,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 run: ## Run the server, with the app for the browser if npm is there to build it. ARGS='--help' lists the settings
-	@command -v npm >/dev/null || exit 0; $(MAKE) --no-print-directory app || echo 'make: the app could not be built, everything else runs' >&2
+	@command -v npm >/dev/null || exit 0; npm_config_fetch_retries=0 npm_config_fetch_timeout=20000 npm_config_prefer_offline=true \
+		$(MAKE) --no-print-directory app || echo 'make: the app could not be built, everything else runs' >&2
 	go run . $(ARGS)
 
 app: web/dist/app.zip ## Build the app for the browser, which the server embeds; needs Node.js
@@ -35,7 +36,7 @@ test-go: postgres ## Run the Go tests, on SQLite and on PostgreSQL; PKG=./intern
 	$(GOTEST) $(or $(PKG),./...)
 
 test-clients: modules app chromium ## Run what npm has to try against a server: its clients, and the audits
-	CI=1 $(GOTEST) -v -run '^Test(Clients|Codegen|ParleyClient|EndToEnd|Audits)$$' ./internal/app ./internal/transport/httpapi
+	CI=1 $(GOTEST) -v ./web ./internal/transport/httpapi
 	cd web/clients/go && $(GOTEST) -v ./...
 
 lint: ## Check the code's style and look for likely mistakes
