@@ -18,14 +18,8 @@ var dist embed.FS
 const appPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: blob:; " +
 	"connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// notTheApp are the first segments of paths that are the server's own. What is unknown below them is not a screen of the app.
-var notTheApp = map[string]bool{
-	"graphql": true, "graphiql": true, "playground": true, "files": true, "hooks": true, "admin": true, "metrics": true,
-	"livez": true, "readyz": true, "healthz": true, "verify": true, "reset": true, "mail": true, "exports": true, "c": true,
-}
-
-// App serves the app: its files, and its page for every other path that could be one of its screens. Without a built app it
-// serves a page that says how to build it.
+// App serves the app: its files, and its page wherever else a browser is taken. Without a built app it serves a page that says
+// how to build it.
 func App() (http.Handler, error) {
 	return appFrom(dist)
 }
@@ -44,10 +38,11 @@ func appFrom(dist fs.FS) (http.Handler, error) {
 	}
 	return onlyReading(func(w http.ResponseWriter, r *http.Request) {
 		f := a.files[r.URL.Path]
-		if f == nil && screen(r.URL.Path) {
+		if f == nil && screen(r) {
 			f = a.files["/index.html"]
 		}
 		if f == nil {
+			w.Header().Set("Cache-Control", "no-store") // the next version may have it
 			http.NotFound(w, r)
 			return
 		}
@@ -55,10 +50,10 @@ func appFrom(dist fs.FS) (http.Handler, error) {
 	}), nil
 }
 
-// screen says whether a path may be one that the app knows: those of files have a dot at their end.
-func screen(p string) bool {
-	first, _, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/")
-	return !notTheApp[first] && !strings.Contains(path.Base(p), ".") && path.Clean(p) == strings.TrimSuffix(p, "/")
+// screen says whether a browser is taken to a path that may be one of the app's screens. What a program asks for there is
+// something else, which does not exist: it must not be given a page with status 200.
+func screen(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/html") && path.Ext(r.URL.Path) == "" && !strings.HasPrefix(r.URL.Path, "/"+chunks)
 }
 
 func placeholder(dist fs.FS) (http.Handler, error) {
@@ -67,7 +62,7 @@ func placeholder(dist fs.FS) (http.Handler, error) {
 		return nil, err
 	}
 	return onlyReading(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/" && !screen(r.URL.Path) {
+		if r.URL.Path != "/" && !screen(r) {
 			http.NotFound(w, r)
 			return
 		}

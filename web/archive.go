@@ -13,6 +13,9 @@ import (
 	"strings"
 )
 
+// chunks is where the app's build puts what has the hash of its content in its name.
+const chunks = "c/"
+
 // archive is a zip file whose entries leave as they lie in it: compressed, for a client that takes gzip.
 type archive struct {
 	files  map[string]*zip.File // by path, with a slash in front
@@ -65,18 +68,18 @@ func (a *archive) serve(w http.ResponseWriter, r *http.Request, f *zip.File) {
 	h.Set("Content-Security-Policy", a.policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Type", mime.TypeByExtension(path.Ext(f.Name)))
-	h.Set("Vary", "Accept-Encoding")
+	h.Set("Vary", "Accept, Accept-Encoding")
 	h.Set("Cache-Control", "no-cache")
-	if strings.HasPrefix(f.Name, "c/") { // the name changes with the content
+	if strings.HasPrefix(f.Name, chunks) { // the name changes with the content
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	tag := fmt.Sprintf(`"%08x-%x"`, f.CRC32, f.UncompressedSize64)
-	h.Set("ETag", tag)
-	if r.Header.Get("If-None-Match") == tag {
+	h.Set("ETag", "W/"+tag)                                   // one for both encodings
+	if strings.Contains(r.Header.Get("If-None-Match"), tag) { // which may be a list
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && f.Method == zip.Deflate {
+	if acceptsGzip(r.Header.Get("Accept-Encoding")) && f.Method == zip.Deflate {
 		raw, err := f.OpenRaw()
 		if err != nil {
 			http.Error(w, "the archive is damaged", http.StatusInternalServerError)
@@ -103,4 +106,15 @@ func (a *archive) serve(w http.ResponseWriter, r *http.Request, f *zip.File) {
 	if r.Method != http.MethodHead {
 		_, _ = io.Copy(w, content)
 	}
+}
+
+// acceptsGzip reads an Accept-Encoding (RFC 9110, 12.5.3): a weight of zero refuses.
+func acceptsGzip(header string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		name, weight, _ := strings.Cut(strings.ReplaceAll(part, " ", ""), ";q=")
+		if strings.EqualFold(name, "gzip") {
+			return weight == "" || strings.Trim(weight, "0.") != ""
+		}
+	}
+	return false
 }

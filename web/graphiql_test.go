@@ -81,12 +81,25 @@ func TestCompressedAsItLies(t *testing.T) {
 	}
 }
 
+func TestWhoTakesGzip(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]string{
+		"": "", "br": "", "gzip": "gzip", "GZIP": "gzip", "br, gzip; q=0.5": "gzip", "gzip;q=1.0": "gzip", "gzip;q=0": "", "gzip; q=0.000, br": "", "xgzip": "",
+	} {
+		if w := get(t, web.GraphiQL, "GET", "/main.css", "Accept-Encoding", header); w.Header().Get("Content-Encoding") != want {
+			t.Errorf("%q: %v", header, w.Header())
+		}
+	}
+}
+
 func TestUnchangedFilesAreNotSentAgain(t *testing.T) {
 	t.Parallel()
 	first := get(t, web.GraphiQL, "GET", "/main.js")
-	again := get(t, web.GraphiQL, "GET", "/main.js", "If-None-Match", first.Header().Get("ETag"))
-	if again.Code != http.StatusNotModified || again.Body.Len() != 0 {
-		t.Errorf("%d, %d bytes", again.Code, again.Body.Len())
+	for _, known := range []string{first.Header().Get("ETag"), `"other", ` + first.Header().Get("ETag")} {
+		again := get(t, web.GraphiQL, "GET", "/main.js", "If-None-Match", known)
+		if again.Code != http.StatusNotModified || again.Body.Len() != 0 {
+			t.Errorf("%s: %d, %d bytes", known, again.Code, again.Body.Len())
+		}
 	}
 }
 
