@@ -67,8 +67,8 @@ export function resumeLink(apollo: Apollo, transport: Transport, options: Option
 }
 
 /**
- * A link for queries and mutations, before `HttpLink`: it sends the session's token and, when the server says
- * `UNAUTHENTICATED`, refreshes and tries once more.
+ * A link for queries and mutations, before `HttpLink`: it sends the session's token and, when the server takes that for worn
+ * out, refreshes and tries once more.
  */
 export function authLink(apollo: Pick<Apollo, 'ApolloLink' | 'Observable'>, session: Session): ApolloLink {
   return new apollo.ApolloLink(
@@ -78,7 +78,7 @@ export function authLink(apollo: Pick<Apollo, 'ApolloLink' | 'Observable'>, sess
         let over = false;
         const send = async (again: boolean): Promise<void> => {
           const authorization = await session.authorization();
-          const version = session.version;
+          const { version, id } = session;
           if (over) return;
           if (authorization !== undefined) {
             operation.setContext(({ headers }) => ({ headers: { ...headers, authorization } }));
@@ -87,7 +87,7 @@ export function authLink(apollo: Pick<Apollo, 'ApolloLink' | 'Observable'>, sess
           const renew = (pass: () => void) => {
             session.renew(version).then((renewed) => {
               if (over) return;
-              if (renewed) send(false).catch((cause: unknown) => observer.error(cause));
+              if (renewed && session.id === id) send(false).catch((cause: unknown) => observer.error(cause));
               else pass();
             }, (cause: unknown) => observer.error(cause));
           };

@@ -82,7 +82,7 @@ export interface Session {
    */
   restore(): Promise<boolean>;
   /**
-   * Asks the API as the viewer, and once more with new tokens when the server says `UNAUTHENTICATED`.
+   * Asks the API as the viewer, and once more with new tokens when the server takes these for worn out.
    *
    * @returns the data
    * @throws ParleyError, when there is any error in the answer or none came
@@ -117,12 +117,12 @@ const signOut = 'mutation SignOut { signOut { cursor } }';
 export function createSession(options: SessionOptions): Session {
   const key = options.key ?? 'parley.session';
   const store = options.store ?? (options.cookie ? shared() : undefined);
-  const credentials = options.cookie ? 'include' : 'same-origin';
+  const credentials = options.cookie ? 'include' : 'omit'; // the cookies may be another account's
   let raw: string | null = null; // as it stands in the store
   let kept: Kept | undefined;
   let version = 0;
-  let leaving = false; // signOut is under way
   let flight: Promise<boolean> | undefined;
+  let last: Promise<unknown> = Promise.resolve(); // what was done alone, where there are no locks
   let timer: ReturnType<typeof setTimeout> | undefined;
   let closed = false;
   let release = () => {}; // the lock that is named for the newest turn
@@ -184,24 +184,29 @@ export function createSession(options: SessionOptions): Session {
   async function authorization(): Promise<string | undefined> {
     load();
     if (expired()) await renew();
+    return bearer();
+  }
+
+  function bearer(): string | undefined {
     return kept?.access === undefined ? undefined : `Bearer ${kept.access}`;
   }
 
   const renew = (seen = version) => once((before) => before !== undefined && (version > seen || exchange(before)));
-  const restore = () => once((before) => before !== undefined || (options.cookie === true && exchange()));
+  const restore = () => once((before) => before !== undefined || (options.cookie === true && exchange(before)));
 
   /** Sees what the other tabs have done, and works alone; who asks meanwhile gets the same answer. */
   function once(work: (before: Kept | undefined) => boolean | Promise<boolean>): Promise<boolean> {
     flight ??= alone(async () => {
       load();
-      return !leaving && work(kept);
+      return work(kept);
     }).finally(() => {
       flight = undefined;
     });
     return flight;
   }
 
-  async function exchange(before?: Kept): Promise<boolean> {
+  /** Asks for new tokens; what it returns and throws is that of `renew`. */
+  async function exchange(before: Kept | undefined, why: Ending = 'ended'): Promise<boolean> {
     const input = before?.refresh === undefined ? undefined : { refreshToken: before.refresh };
     const { data, errors } = await send({ query: refresh, variables: { input } });
     if (kept !== before) return kept !== undefined; // signed out, or in, meanwhile
@@ -213,29 +218,33 @@ export function createSession(options: SessionOptions): Session {
     }
     const error = refused(errors);
     if (error.code !== 'UNAUTHENTICATED') throw error;
-    if (before) end('ended');
+    if (before) end(why);
     return false;
   }
 
   /** One tab at a time, where the browser can see to it. */
-  async function alone<T>(work: () => Promise<T>): Promise<T> {
+  function alone<T>(work: () => Promise<T>): Promise<T> {
     const locks = store && typeof navigator === 'object' ? navigator.locks : undefined;
-    if (!locks) return work();
+    if (!locks) {
+      const mine = last.then(work);
+      last = mine.catch(() => {});
+      return mine;
+    }
     return locks.request(key, async () => {
       await arrive(locks);
+      const before = kept;
       const result = await work();
-      await announce(locks);
+      const now = kept ?? (before && { id: before.id, turn: Infinity }); // over
+      if (now) await announce(locks, turns(now.id) + now.turn);
       return result;
     });
   }
 
   // What one tab writes into the store another sees a little later, while locks pass from tab to tab at once: the next one
   // would use the old refresh token, which ends the session. So who has refreshed holds a lock that is named for the turn.
-  const turns = () => `${key} ${kept?.id} `;
+  const turns = (id: string) => `${key} ${id} `;
 
-  async function announce(locks: LockManager): Promise<void> {
-    if (!kept) return;
-    const name = turns() + kept.turn;
+  async function announce(locks: LockManager, name: string): Promise<void> {
     await new Promise<void>((held) => {
       void locks.request(name, { mode: 'shared' }, () => {
         release();
@@ -251,11 +260,12 @@ export function createSession(options: SessionOptions): Session {
   async function arrive(locks: LockManager): Promise<void> {
     const names = ((await locks.query()).held ?? []).map(({ name = '' }) => name);
     load();
-    const late = Date.now() + (kept ? patience : 1_000); // somebody who has signed out may still hold a name
+    const before = kept;
+    const late = Date.now() + (before ? patience : 1_000); // a tab may not have heard that all is over
     for (; ; load()) {
-      const prefix = turns();
-      const newest = Math.max(0, ...names.map((name) => (name.startsWith(prefix) ? Number(name.slice(prefix.length)) : 0)));
-      if (kept ? kept.turn >= newest : !names.some((name) => name.startsWith(`${key} `))) return;
+      const prefix = kept ? turns(kept.id) : `${key} `;
+      const announced = names.filter((name) => name.startsWith(prefix)).map((name) => Number(name.slice(name.lastIndexOf(' '))));
+      if (kept ? Math.max(0, ...announced) <= kept.turn : before || !announced.some(Number.isFinite)) return;
       if (Date.now() > late) {
         if (!kept) return;
         throw new ParleyError('the tokens that another tab has do not arrive');
@@ -276,30 +286,37 @@ export function createSession(options: SessionOptions): Session {
 
   async function request<Data>(query: string, variables: Record<string, unknown> = {}): Promise<Data> {
     for (let again = true; ; again = false) {
-      const bearer = await authorization();
+      const token = await authorization();
+      const whose = kept?.id;
       const used = version;
-      const { data, errors } = await send({ query, variables }, bearer);
+      const { data, errors } = await send({ query, variables }, token);
       if (data && !errors?.length) return data as Data; // the caller says what the query selects
-      const error = refused(errors);
-      if (!again || !kept || error.code !== 'UNAUTHENTICATED' || !(await renew(used))) throw error;
+      const { kind, error } = failureOf(refused(errors));
+      if (!again || !kept || kind !== 'unauthenticated' || !(await renew(used)) || kept.id !== whose) throw error;
     }
   }
 
   async function leave(): Promise<void> {
     if (!kept) return;
-    try {
-      const bearer = await authorization();
-      leaving = true;
-      const { errors } = kept ? await send({ query: signOut }, bearer) : {};
-      const error = errors?.length ? refused(errors) : undefined;
-      if (error && error.code !== 'UNAUTHENTICATED') throw error;
-    } catch (cause) {
-      if (!options.cookie && kept) end('signedOut');
-      throw failureOf(cause).error;
-    } finally {
-      leaving = false;
-    }
-    if (kept) end('signedOut');
+    const { id } = kept;
+    // Alone: who loses their connection by it asks for new tokens, and would take the refusal for another ending.
+    await alone(async () => {
+      load();
+      try {
+        for (let again = true; kept?.id === id; again = false) {
+          if (expired() && !(await exchange(kept, 'signedOut'))) return;
+          const { errors } = await send({ query: signOut }, bearer());
+          if (!errors?.length) break;
+          const error = refused(errors);
+          if (error.code !== 'UNAUTHENTICATED') throw error;
+          if (!again || !(await exchange(kept, 'signedOut'))) break;
+        }
+      } catch (cause) {
+        if (!options.cookie && kept?.id === id) end('signedOut');
+        throw failureOf(cause).error;
+      }
+      if (kept?.id === id) end('signedOut');
+    });
   }
 
   const listening = store && typeof addEventListener === 'function';

@@ -5,7 +5,7 @@ import { json, type Transport } from './transport.ts';
 export interface StreamOptions {
   /** Milliseconds without a byte after which a stream is given up; the server sends something every 25 s. 60,000 if left out. */
   silence?: number;
-  /** Send cookies, also to another origin. */
+  /** Send cookies, also to another origin of the same site; otherwise none is sent. */
   cookie?: boolean;
   fetch?: typeof fetch;
 }
@@ -43,7 +43,7 @@ export function sse(url: string, session?: Session, options: StreamOptions = {})
         abort.signal.throwIfAborted();
         const response = await (options.fetch ?? fetch)(url, {
           method: 'POST', headers, body: JSON.stringify(request), signal: abort.signal, cache: 'no-store',
-          credentials: options.cookie ? 'include' : 'same-origin',
+          credentials: options.cookie ? 'include' : 'omit',
         });
         if (!response.headers.get('content-type')?.startsWith('text/event-stream')) {
           const { errors = [] } = await json(response);

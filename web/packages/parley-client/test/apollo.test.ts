@@ -10,10 +10,10 @@ const SESSIONS = gql`query Sessions { sessions { nodes { id current } } }`;
 const CREATE = gql`mutation Create { createGroup(input: { title: "one" }) { conversation { id } } }`;
 const SIGN_IN = gql`mutation SignIn($input: SignInInput!) { signIn(input: $input) { accessToken accessTokenExpiresAt refreshToken } }`;
 
-function connect(t: TestContext, url: string, session: Session): ApolloClient {
+function connect(t: TestContext, url: string, session: Session, http = fetch): ApolloClient {
   const client = new ApolloClient({
     cache: new InMemoryCache(),
-    link: authLink({ ApolloLink, Observable }, session).concat(new HttpLink({ uri: url })),
+    link: authLink({ ApolloLink, Observable }, session).concat(new HttpLink({ uri: url, fetch: http })),
     defaultOptions: { query: { fetchPolicy: 'network-only' } },
   });
   t.after(() => client.stop());
@@ -74,5 +74,33 @@ describe('authLink', { timeout: 120_000 }, () => {
     person.session.begin({ accessToken: 'nonsense', refreshToken: 'nonsense', accessTokenExpiresAt: new Date(Date.now() + 600_000).toISOString() });
     await assert.rejects(client.query({ query: SESSIONS }), (error) => codeOf(error) === 'UNAUTHENTICATED');
     assert.deepEqual(person.endings, ['ended']);
+  });
+
+  it('does nothing as somebody else who has signed in meanwhile', async (t) => {
+    const server = await Server.start(t);
+    const other = await Person.signUp(t, server);
+    let worn = true;
+    let tab: Session | undefined; // where they sign in
+    const refused: typeof fetch = async (input, init) => {
+      const headers = new Headers(init?.headers);
+      if (!worn) return fetch(input, init);
+      worn = false;
+      headers.set('authorization', 'Bearer worn out');
+      const answer = await fetch(input, { ...init, headers });
+      tab?.begin((await other.signIn()).signIn);
+      return answer;
+    };
+    const person = await Person.signUp(t, server);
+    tab = person.session;
+    const client = connect(t, server.url, tab, refused);
+    await assert.rejects(client.mutate({ mutation: CREATE }), (error) => codeOf(error) === 'UNAUTHENTICATED');
+
+    worn = false;
+    const another = await Person.signUp(t, server, { fetch: refused });
+    tab = another.session;
+    worn = true;
+    await assert.rejects(another.session.request('mutation { createGroup(input: { title: "one" }) { cursor } }'), /sign in/);
+    const { conversations } = await other.session.request<{ conversations: { nodes: unknown[] } }>('{ conversations { nodes { id } } }');
+    assert.deepEqual(conversations.nodes, []);
   });
 });

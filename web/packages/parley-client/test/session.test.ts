@@ -1,10 +1,11 @@
 // Sessions against a real server: refreshing, ending, tabs, cookies.
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { createSession, type Ending, ParleyError, type Session, type SessionOptions, type Store, type Tokens } from 'parley-client';
+import { createSession, type Ending, ParleyError, type Session, type SessionOptions, sse, type Store, type Tokens } from 'parley-client';
 import { password, Person, Server, until, Wire } from './world.ts';
 
 const TOKENS = '{ accessToken accessTokenExpiresAt refreshToken session { lastUsedAt } }';
+const SIGN_IN = `mutation ($input: SignInInput!) { signIn(input: $input) ${TOKENS} }`;
 const ME = '{ me { username } }';
 
 interface Me {
@@ -178,12 +179,12 @@ describe('sessions', { timeout: 120_000 }, () => {
   it('begin anew with what a request was refused with', async (t) => {
     const server = await Server.start(t);
     const { session, username } = await Person.signUp(t, server);
-    const { signIn } = await session.request<{ signIn: Tokens }>(`mutation ($input: SignInInput!) { signIn(input: $input) ${TOKENS} }`, { input: { username, password } });
+    const { signIn } = await session.request<{ signIn: Tokens }>(SIGN_IN, { input: { username, password } });
     session.begin({ ...signIn, accessToken: 'worn out' });
     const { sessions } = await session.request<{ sessions: { nodes: unknown[] } }>('{ sessions { nodes { id } } }');
     assert.equal(sessions.nodes.length, 2);
     await assert.rejects(
-      session.request(`mutation ($input: SignInInput!) { signIn(input: $input) ${TOKENS} }`, { input: { username, password: 'wrong' } }),
+      session.request(SIGN_IN, { input: { username, password: 'wrong' } }),
       (e) => e instanceof ParleyError && e.code === 'UNAUTHENTICATED',
     );
     assert(session.signedIn);
@@ -192,7 +193,7 @@ describe('sessions', { timeout: 120_000 }, () => {
   it('end when a refresh token was used by somebody else', async (t) => {
     const server = await Server.start(t);
     const { session, endings, username } = await Person.signUp(t, server);
-    const { signIn } = await session.request<{ signIn: Tokens }>(`mutation ($input: SignInInput!) { signIn(input: $input) ${TOKENS} }`, { input: { username, password } });
+    const { signIn } = await session.request<{ signIn: Tokens }>(SIGN_IN, { input: { username, password } });
     session.begin(signIn);
     const thief = open(t, { url: server.url });
     thief.session.begin(signIn);
@@ -200,6 +201,22 @@ describe('sessions', { timeout: 120_000 }, () => {
     assert.equal(await session.renew(), false);
     assert.equal(await thief.session.renew(), false);
     assert.deepEqual([endings, thief.endings], [['ended'], ['ended']]);
+  });
+
+  it('are over when the answer to a refresh is lost', async (t) => {
+    const server = await Server.start(t);
+    const network = new Network();
+    const { session, endings } = await Person.signUp(t, server, {
+      fetch: async (...request) => {
+        const answer = await network.fetch(...request);
+        if (network.count('Refresh') === 1) throw new TypeError('fetch failed');
+        return answer;
+      },
+    });
+    await assert.rejects(session.renew());
+    assert.deepEqual(endings, []);
+    assert.equal(await session.renew(), false);
+    assert.deepEqual(endings, ['ended']);
   });
 
   it('are shared by tabs: one refresh, one sign-out', async (t) => {
@@ -221,7 +238,7 @@ describe('sessions', { timeout: 120_000 }, () => {
     const authorization = await one.session.authorization();
     assert(authorization);
     assert.equal(await two.session.authorization(), authorization);
-    await two.session.signOut();
+    assert.deepEqual(await Promise.all([two.session.signOut(), one.session.renew()]), [undefined, false]); // its socket was closed
     await until('the others to hear', () => one.endings.length + three.endings.length === 2);
     assert.deepEqual([one, two, three].map(({ endings }) => endings), [['elsewhere'], ['signedOut'], ['elsewhere']]);
     assert.equal(await one.session.authorization(), undefined);
@@ -246,6 +263,48 @@ describe('sessions', { timeout: 120_000 }, () => {
       method: 'POST', headers: { 'content-type': 'application/json', authorization }, body: JSON.stringify({ query: ME }),
     });
     assert.deepEqual(await answer.json(), { data: { me: null } });
+  });
+
+  it('end on the server with an access token that is of no use any more', async (t) => {
+    const server = await Server.start(t);
+    const { session, endings, username } = await Person.signUp(t, server);
+    const signIn = async () => (await session.request<{ signIn: Tokens }>(SIGN_IN, { input: { username, password } })).signIn;
+    const tokens = await signIn();
+    session.begin({ ...tokens, accessToken: 'worn out' });
+    await session.signOut();
+    const network = new Network();
+    const { jar, fetch } = new Jar(network);
+    const other = open(t, { url: server.url, cookie: true, store: new Browser().open(), fetch });
+    other.session.begin((await other.session.request<{ signIn: Tokens }>(SIGN_IN, { input: { username, password, cookie: true } })).signIn);
+    jar.set('parley_access', 'worn out');
+    await other.session.signOut();
+    assert.equal(jar.size, 0);
+    assert.deepEqual([endings, other.endings], [['signedOut'], ['signedOut']]);
+    session.begin(await signIn());
+    const { sessions } = await session.request<{ sessions: { nodes: unknown[] } }>('{ sessions { nodes { id } } }');
+    assert.equal(sessions.nodes.length, 2, 'the one of the sign-up, and this one');
+    const current = (await session.request<{ sessions: { nodes: { id: string; current: boolean }[] } }>('{ sessions { nodes { id current } } }')).sessions.nodes.find(({ current }) => current);
+    await session.request('mutation ($sessionId: ID!) { revokeSession(input: { sessionId: $sessionId }) { cursor } }', { sessionId: current?.id });
+    await session.signOut(); // it had ended, nobody is told another reason
+    assert.deepEqual(endings, ['signedOut', 'signedOut']);
+  });
+
+  it('send no cookies but those that are theirs', async (t) => {
+    const server = await Server.start(t);
+    const sent: (RequestCredentials | undefined)[] = [];
+    const watched: typeof fetch = (input, init) => {
+      sent.push(init?.credentials);
+      return fetch(input, init);
+    };
+    for (const cookie of [false, true]) {
+      sent.length = 0;
+      const { session } = await Person.signUp(t, server, { fetch: watched, cookie });
+      const stream = sse(server.url, session, { fetch: watched, cookie });
+      const end = stream.subscribe({ query: 'subscription { events { cursor } }' }, { next() {}, error() {}, complete() {} });
+      await until('the stream', () => sent.length === 2);
+      end();
+      assert.deepEqual(sent, Array(2).fill(cookie ? 'include' : 'omit'));
+    }
   });
 
   it('end here when the server cannot be reached, and say so', async (t) => {

@@ -95,6 +95,18 @@ describe('tabs of a browser', { timeout: 120_000 }, () => {
     });
   }
 
+  it('have no cookies from another site', async (t) => {
+    const server = await Server.start(t);
+    const { open } = await browse(t);
+    const page = await open(server.url.replace('127.0.0.1', 'localhost'), true);
+    const me = await page.evaluate(async (password) => {
+      const { session } = tab;
+      await session.request('mutation ($input: SignUpInput!) { signUp(input: $input) { cursor } }', { input: { username: 'alice', password, cookie: true } });
+      return [await session.request('{ me { username } }'), await session.restore()];
+    }, password);
+    assert.deepEqual(me, [{ me: null }, false]);
+  });
+
   it('come back as soon as they are online', async (t) => {
     const server = await Server.start(t);
     const wire = await Wire.to(t, server);
