@@ -11,6 +11,7 @@ import { explain, useAction } from '../ui/action';
 import { Avatar } from '../ui/avatar';
 import { useFocus, useMe, useParley } from '../ui/context';
 import { Dialog } from '../ui/dialog';
+import { Field } from '../ui/field';
 import { Icon } from '../ui/icons';
 import { nameOf, Waiting } from './conversation-list';
 import { Choices } from './new-group';
@@ -131,10 +132,7 @@ function Manage({ conversation }: { conversation: Shown }) {
       )}
       {open === 'rename' && (
         <Dialog title="Rename the group" confirm="Rename" busy={renaming} disabled={name.trim() === ''} onConfirm={rename} onClose={close}>
-          <label className="field">
-            <span>Its name</span>
-            <input className="input" value={name} onChange={(event) => setName(event.target.value)} maxLength={100} autoFocus />
-          </label>
+          <Field label="Its name" value={name} onChange={(event) => setName(event.target.value)} maxLength={100} autoFocus />
         </Dialog>
       )}
     </div>

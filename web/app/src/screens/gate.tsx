@@ -5,6 +5,7 @@ import { RequestPasswordResetDocument } from '../gql/graphql';
 import { useStore } from '../store';
 import { explain } from '../ui/action';
 import { useParley, useScreen } from '../ui/context';
+import { Field } from '../ui/field';
 import { Mark } from '../ui/icons';
 import './gate.css';
 
@@ -76,14 +77,8 @@ function SignIn() {
     <Page title="Welcome back" lead={ended === 'ended' ? 'Your session is over. Sign in again.' : 'Sign in to go on talking.'}>
       <form onSubmit={submit}>
         {told}
-        <label className="field">
-          <span>Username</span>
-          <input className="input" name="username" autoComplete="username" autoCapitalize="none" spellCheck={false} required />
-        </label>
-        <label className="field">
-          <span>Password</span>
-          <input className="input" name="password" type="password" autoComplete="current-password" required />
-        </label>
+        <Field label="Username" name="username" autoComplete="username" autoCapitalize="none" spellCheck={false} required />
+        <Field label="Password" name="password" type="password" autoComplete="current-password" required />
         <button type="submit" className="button primary wide" aria-busy={busy}>
           Sign in
         </button>
@@ -106,25 +101,18 @@ function SignUp() {
     <Page title="Make an account" lead="A name, a password, and you can talk.">
       <form onSubmit={submit}>
         {told}
-        <label className="field">
-          <span>Username</span>
-          <input className="input" name="username" autoComplete="username" autoCapitalize="none" spellCheck={false} required minLength={3} maxLength={32} aria-describedby="username-rule" />
-          <small id="username-rule">3 to 32 letters, digits, dots, dashes or underscores. Others find you by it.</small>
-        </label>
-        <label className="field">
-          <span>Name to show</span>
-          <input className="input" name="displayName" autoComplete="name" maxLength={64} placeholder="Optional" />
-        </label>
-        <label className="field">
-          <span>Mail address</span>
-          <input className="input" name="email" type="email" autoComplete="email" maxLength={254} placeholder="Optional" aria-describedby="email-rule" />
-          <small id="email-rule">Only for a lost password and for what you want to be told. Nobody else sees it.</small>
-        </label>
-        <label className="field">
-          <span>Password</span>
-          <input className="input" name="password" type="password" autoComplete="new-password" required minLength={8} maxLength={256} aria-describedby="password-rule" />
-          <small id="password-rule">At least 8 characters, any.</small>
-        </label>
+        <Field
+          label="Username"
+          hint="3 to 32 letters, digits, dots, dashes or underscores. Others find you by it."
+          name="username" autoComplete="username" autoCapitalize="none" spellCheck={false} required minLength={3} maxLength={32}
+        />
+        <Field label="Name to show" name="displayName" autoComplete="name" maxLength={64} placeholder="Optional" />
+        <Field
+          label="Mail address"
+          hint="Only for a lost password and for what you want to be told. Nobody else sees it."
+          name="email" type="email" autoComplete="email" maxLength={254} placeholder="Optional"
+        />
+        <Field label="Password" hint="At least 8 characters, any." name="password" type="password" autoComplete="new-password" required minLength={8} maxLength={256} />
         <button type="submit" className="button primary wide" aria-busy={busy}>
           Make the account
         </button>
@@ -151,10 +139,7 @@ function Forgot() {
       {!asked && (
         <form onSubmit={submit}>
           {told}
-          <label className="field">
-            <span>Username or mail address</span>
-            <input className="input" name="login" autoComplete="username" autoCapitalize="none" spellCheck={false} required />
-          </label>
+          <Field label="Username or mail address" name="login" autoComplete="username" autoCapitalize="none" spellCheck={false} required />
           <button type="submit" className="button primary wide" aria-busy={busy}>
             Send the link
           </button>

@@ -6,6 +6,7 @@ import { enter } from '../live/apply';
 import { useAction } from '../ui/action';
 import { Avatar } from '../ui/avatar';
 import { Dialog } from '../ui/dialog';
+import { Field } from '../ui/field';
 
 /** Names a group, and chooses who is in it from the start. */
 export function NewGroup({ onClose }: { onClose(): void }) {
@@ -24,10 +25,7 @@ export function NewGroup({ onClose }: { onClose(): void }) {
   });
   return (
     <Dialog title="A new group" confirm="Make the group" busy={busy} disabled={title.trim() === ''} onConfirm={() => void run()} onClose={onClose}>
-      <label className="field">
-        <span>What is it about?</span>
-        <input className="input" value={title} onChange={(event) => setTitle(event.target.value)} maxLength={100} placeholder="Picnic on Sunday" autoFocus />
-      </label>
+      <Field label="What is it about?" value={title} onChange={(event) => setTitle(event.target.value)} maxLength={100} placeholder="Picnic on Sunday" autoFocus />
       <Choices label="Who is in it?" chosen={chosen} onChoose={setChosen} />
     </Dialog>
   );

@@ -3,6 +3,7 @@ import { type FormEvent, useState } from 'react';
 import { Link } from 'wouter';
 import { AccountDocument, type AccountQuery, ChangeEmailDocument, ChangePasswordDocument, ResendVerificationDocument } from '../gql/graphql';
 import { explain, useAction } from '../ui/action';
+import { Field } from '../ui/field';
 import { Card, Page, Pending, useDone } from './page';
 
 /** The address that mails go to, and the password. */
@@ -56,14 +57,8 @@ function Email({ account: { email, unverifiedEmail } }: { account: AccountQuery[
         )}
       </dl>
       <form className="settings-form" onSubmit={(event) => void submit(event)}>
-        <label className="field">
-          <span>New address</span>
-          <input className="input" type="email" autoComplete="email" required maxLength={254} value={address} onChange={(event) => setAddress(event.target.value)} />
-        </label>
-        <label className="field">
-          <span>Your password</span>
-          <input className="input" type="password" autoComplete="current-password" required value={password} onChange={(event) => setPassword(event.target.value)} />
-        </label>
+        <Field label="New address" type="email" autoComplete="email" required maxLength={254} value={address} onChange={(event) => setAddress(event.target.value)} />
+        <Field label="Your password" type="password" autoComplete="current-password" required value={password} onChange={(event) => setPassword(event.target.value)} />
         <div className="settings-end">
           <button type="submit" className="button primary" disabled={address.trim() === '' || password === ''} aria-busy={setting}>
             {email || unverifiedEmail ? 'Change the address' : 'Set the address'}
@@ -91,15 +86,8 @@ function Password() {
   return (
     <Card title="Password" about="All your other devices are signed out when you change it.">
       <form className="settings-form" onSubmit={(event) => void submit(event)}>
-        <label className="field">
-          <span>Your password as it is</span>
-          <input className="input" type="password" autoComplete="current-password" required value={current} onChange={(event) => setCurrent(event.target.value)} />
-        </label>
-        <label className="field">
-          <span>The new one</span>
-          <input className="input" type="password" autoComplete="new-password" required minLength={8} maxLength={256} value={next} onChange={(event) => setNext(event.target.value)} />
-          <small>At least 8 characters. Long is better than odd.</small>
-        </label>
+        <Field label="Your password as it is" type="password" autoComplete="current-password" required value={current} onChange={(event) => setCurrent(event.target.value)} />
+        <Field label="The new one" hint="At least 8 characters. Long is better than odd." type="password" autoComplete="new-password" required minLength={8} maxLength={256} value={next} onChange={(event) => setNext(event.target.value)} />
         <div className="settings-end">
           <button type="submit" className="button primary" disabled={current === '' || next.length < 8} aria-busy={setting}>
             Change the password

@@ -1,9 +1,10 @@
 import { useMutation, useQuery } from '@apollo/client/react';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, useId, useState } from 'react';
 import { ProfileDocument, type ProfileQuery, SetAvatarDocument, UpdateProfileDocument } from '../gql/graphql';
 import { explain, useAction } from '../ui/action';
 import { Avatar } from '../ui/avatar';
 import { useMe } from '../ui/context';
+import { Field } from '../ui/field';
 import { Card, Page, Pending, useDone } from './page';
 import { PictureButtons } from './picture';
 
@@ -37,6 +38,7 @@ function Shown({ user }: { user: ProfileQuery['user'] }) {
 }
 
 function Words({ user }: { user: ProfileQuery['user'] }) {
+  const id = useId();
   const [name, setName] = useState<string | null>(null); // null: as it is
   const [bio, setBio] = useState<string | null>(null);
   const [update] = useMutation(UpdateProfileDocument);
@@ -56,15 +58,12 @@ function Words({ user }: { user: ProfileQuery['user'] }) {
   return (
     <Card title="About you">
       <form className="settings-form" onSubmit={(event) => void submit(event)}>
-        <label className="field">
-          <span>Name</span>
-          <input className="input" autoComplete="name" value={name ?? user.displayName} maxLength={longest.name} required onChange={(event) => setName(event.target.value)} />
-        </label>
-        <label className="field">
-          <span>A line about yourself</span>
-          <textarea className="input" rows={3} value={bio ?? user.bio} aria-invalid={left < 0} onChange={(event) => setBio(event.target.value)} />
-          {left < 100 && <small>{left < 0 ? `${-left} characters too many` : `${left} characters left`}</small>}
-        </label>
+        <Field label="Name" autoComplete="name" value={name ?? user.displayName} maxLength={longest.name} required onChange={(event) => setName(event.target.value)} />
+        <div className="field">
+          <label htmlFor={`${id}-bio`}>A line about yourself</label>
+          <textarea id={`${id}-bio`} className="input" rows={3} value={bio ?? user.bio} aria-invalid={left < 0} aria-describedby={`${id}-left`} onChange={(event) => setBio(event.target.value)} />
+          <small id={`${id}-left`}>{left < 0 ? `${-left} characters too many` : left < 100 && `${left} characters left`}</small>
+        </div>
         <p className="settings-about">
           People find you as <strong>@{user.username}</strong>; that stays.
         </p>
