@@ -6,7 +6,7 @@ export const password = 'correct horse battery';
 export class Person {
   readonly name: string;
   readonly context: BrowserContext;
-  readonly page: Page;
+  page: Page;
   readonly #problems: string[] = [];
   #harmed = false;
 
@@ -14,6 +14,10 @@ export class Person {
     this.name = name;
     this.context = context;
     this.page = page;
+    this.#watch(page);
+  }
+
+  #watch(page: Page): void {
     page.on('pageerror', (error) => this.#problems.push(`${error}`));
     page.on('console', (message) => {
       if (message.type() !== 'error' && message.type() !== 'warning') return;
@@ -25,6 +29,13 @@ export class Person {
 
   get username(): string {
     return this.name.toLowerCase();
+  }
+
+  /** Opens another page in the same browser, in the place of one that was closed. */
+  async reopen(url: string): Promise<void> {
+    this.page = await this.context.newPage();
+    this.#watch(this.page);
+    await this.page.goto(url);
   }
 
   /** From now on the network may fail, and the browser say so. */
@@ -41,9 +52,9 @@ export class Person {
   async signUp(): Promise<void> {
     const { page } = this;
     await page.goto('/sign-up');
-    await page.getByLabel('Username').fill(this.username);
+    await page.getByLabel('Username', { exact: true }).fill(this.username);
     await page.getByLabel('Name to show').fill(this.name);
-    await page.getByLabel(/^Password/).fill(password);
+    await page.getByLabel('Password', { exact: true }).fill(password);
     await page.getByRole('button', { name: 'Make the account' }).click();
     await expect(page.getByRole('navigation', { name: 'Main' })).toBeVisible();
   }
@@ -51,8 +62,8 @@ export class Person {
   async signIn(): Promise<void> {
     const { page } = this;
     await page.goto('/sign-in');
-    await page.getByLabel('Username').fill(this.username);
-    await page.getByLabel(/^Password/).fill(password);
+    await page.getByLabel('Username', { exact: true }).fill(this.username);
+    await page.getByLabel('Password', { exact: true }).fill(password);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await expect(page.getByRole('navigation', { name: 'Main' })).toBeVisible();
   }

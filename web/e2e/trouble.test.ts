@@ -10,31 +10,79 @@ async function befriend(one: Person, other: Person): Promise<void> {
   await Promise.all([one.open(other.name), other.open(one.name)]);
 }
 
-test('a server that is killed in mid-conversation loses nothing and doubles nothing', async ({ arrive, server }) => {
-  const [alice, bob] = [await arrive('Alice'), await arrive('Bob')];
-  await befriend(alice, bob);
-  await alice.write('Are you there?');
-  await expect(bob.message('Are you there?')).toBeVisible();
-  await bob.write('I am.');
-  await expect(alice.message('I am.')).toBeVisible();
+/** Both write so much at a time, one after the other. */
+const many = 4;
 
-  const said = ['Are you there?', 'I am.'];
-  for (const person of [alice, bob]) person.expectHarm();
+/** Has both write without a pause. */
+async function both(people: readonly Person[], when: string): Promise<void> {
+  for (let n = 1; n <= many; n++) for (const person of people) await person.write(`${person.name} ${n} ${when}`);
+}
+
+/** Waits until nothing is on its way, and holds both screens to what was written: all of it, once, in the order of each writer. */
+async function judge(people: readonly Person[], times: readonly string[]): Promise<void> {
+  const said = (name: string) => times.flatMap((when) => Array.from({ length: many }, (_, n) => `${name} ${n + 1} ${when}`));
+  for (const person of people) {
+    await expect(person.page.locator('.pending')).toHaveCount(0, { timeout: 40_000 });
+    for (const { name } of people) await expect(person.message(said(name).at(-1) ?? '')).toBeVisible({ timeout: 40_000 });
+  }
+  const [seen = [], also] = await Promise.all(people.map((person) => person.read()));
+  expect(also).toEqual(seen);
+  for (const { name } of people) expect(seen.filter((body) => body.startsWith(name))).toEqual(said(name));
+  expect(seen.length).toBe(people.length * times.length * many);
+}
+
+test('a server that is killed in mid-conversation loses nothing and doubles nothing', async ({ arrive, server }) => {
+  const people = [await arrive('Alice'), await arrive('Bob')] as const;
+  await befriend(...people);
+  await both(people, 'before');
+  for (const person of people) person.expectHarm();
+  await Promise.all([both(people, 'as it dies'), server.kill()]);
+  await both(people, 'while it is dead');
+  await expect(people[0].page.getByText('The connection is lost.').filter({ visible: true })).toBeVisible();
+  await Promise.all([both(people, 'as it returns'), server.restart()]);
+  await both(people, 'afterwards');
+  await judge(people, ['before', 'as it dies', 'while it is dead', 'as it returns', 'afterwards']);
+});
+
+test('a network that is cut in mid-conversation loses nothing and doubles nothing', async ({ arrive, wire }) => {
+  const people = [await arrive('Alice'), await arrive('Bob')] as const;
+  const [alice] = people;
+  await befriend(...people);
+  for (const person of people) person.expectHarm();
+  await Promise.all([both(people, 'as it is cut'), wire.cut()]);
+  await both(people, 'while it is cut');
+  wire.mend();
+  await both(people, 'when it is mended');
+  await alice.context.setOffline(true);
+  wire.cut();
+  await expect(alice.page.getByText('You are offline.').filter({ visible: true })).toBeVisible();
+  await both(people, 'while she is offline');
+  wire.mend();
+  await alice.context.setOffline(false);
+  await both(people, 'when she is online');
+  await judge(people, ['as it is cut', 'while it is cut', 'when it is mended', 'while she is offline', 'when she is online']);
+});
+
+test('a network that swallows everything without a word loses nothing and doubles nothing', async ({ arrive, wire }) => {
+  const people = [await arrive('Alice'), await arrive('Bob')] as const;
+  await befriend(...people);
+  for (const person of people) person.expectHarm();
+  await both(people, 'before');
+  wire.starve();
+  await both(people, 'into the void');
+  await judge(people, ['before', 'into the void']);
+});
+
+test('what was written without a server is sent by the page that is opened next', async ({ arrive, server }) => {
+  const people = [await arrive('Alice'), await arrive('Bob')] as const;
+  const [alice] = people;
+  await befriend(...people);
+  for (const person of people) person.expectHarm();
   await server.kill();
-  for (let n = 1; n <= 5; n++) {
-    await alice.write(`Alice ${n} while it is dead`);
-    await bob.write(`Bob ${n} while it is dead`);
-  }
+  await both(people, 'and went away');
+  const address = alice.page.url();
+  await alice.page.close();
   await server.restart();
-  await expect(alice.message('while it is dead').filter({ hasText: /Bob \d/ })).toHaveCount(5);
-  await expect(bob.message('while it is dead').filter({ hasText: /Alice \d/ })).toHaveCount(5);
-  await expect(alice.page.locator('.pending')).toHaveCount(0);
-  await expect(bob.page.locator('.pending')).toHaveCount(0);
-  const seen = await alice.read();
-  expect(await bob.read()).toEqual(seen);
-  expect(seen.slice(0, 2)).toEqual(said);
-  for (const name of ['Alice', 'Bob']) {
-    expect(seen.filter((body) => body.startsWith(`${name} `))).toEqual([1, 2, 3, 4, 5].map((n) => `${name} ${n} while it is dead`));
-  }
-  expect(seen.length).toBe(12);
+  await alice.reopen(address);
+  await judge(people, ['and went away']);
 });
