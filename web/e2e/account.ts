@@ -2,30 +2,49 @@ import { randomUUID } from 'node:crypto';
 import { expect } from '@playwright/test';
 import { password } from './person.ts';
 
+const TOKENS = '{ accessToken accessTokenExpiresAt refreshToken user { id } }';
+
+interface Tokens {
+  accessToken: string;
+  accessTokenExpiresAt: string;
+  refreshToken: string;
+  user: { id: string };
+}
+
 /** Somebody without a browser: what must have happened before a test begins, they do through the API. */
 export class Account {
   readonly id: string;
   readonly username: string;
+  readonly tokens: Tokens;
   readonly #url: string;
-  readonly #token: string;
 
   static async signUp(url: string, displayName: string): Promise<Account> {
     const username = displayName.toLowerCase();
-    const { signUp } = await post<{ signUp: { accessToken: string; user: { id: string } } }>(
-      url, undefined, 'mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken user { id } } }', { input: { username, password, displayName } },
-    );
-    return new Account(url, username, signUp.user.id, signUp.accessToken);
+    const { signUp } = await post<{ signUp: Tokens }>(url, undefined, `mutation ($input: SignUpInput!) { signUp(input: $input) ${TOKENS} }`, {
+      input: { username, password, displayName },
+    });
+    return new Account(url, username, signUp);
   }
 
-  private constructor(url: string, username: string, id: string, token: string) {
+  static async signIn(url: string, displayName: string): Promise<Account> {
+    const username = displayName.toLowerCase();
+    const { signIn } = await post<{ signIn: Tokens }>(url, undefined, `mutation ($input: SignInInput!) { signIn(input: $input) ${TOKENS} }`, { input: { username, password } });
+    return new Account(url, username, signIn);
+  }
+
+  private constructor(url: string, username: string, tokens: Tokens) {
     this.#url = url;
     this.username = username;
-    this.id = id;
-    this.#token = token;
+    this.id = tokens.user.id;
+    this.tokens = tokens;
+  }
+
+  get token(): string {
+    return this.tokens.accessToken;
   }
 
   ask<T>(query: string, variables: { [name: string]: unknown } = {}): Promise<T> {
-    return post(this.#url, this.#token, query, variables);
+    return post(this.#url, this.token, query, variables);
   }
 
   async request(other: Account): Promise<string> {
