@@ -214,7 +214,9 @@ function MemberMenu({ userId, name, role, conversation }: { userId: string; name
       className="member-menu"
       onToggle={(event) => {
         const menu = event.currentTarget;
-        if (menu.open) addEventListener('click', () => (menu.open = false), { once: true });
+        if (!menu.open) return;
+        menu.lastElementChild?.scrollIntoView({ block: 'nearest' });
+        addEventListener('click', () => (menu.open = false), { once: true });
       }}
       onKeyDown={(event) => {
         if (event.key === 'Escape') event.currentTarget.open = false;
