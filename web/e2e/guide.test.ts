@@ -32,7 +32,7 @@ async function lay(files: Map<string, string>, url: string): Promise<string> {
 
 /** Builds what lies in a folder, and serves it. @returns where, and what ends that */
 async function serve(folder: string): Promise<{ url: string; close(): Promise<void> }> {
-  const common: InlineConfig = { root: folder, configFile: false, logLevel: 'warn', resolve: { conditions: ['parley-source', 'module', 'browser', 'production'] } };
+  const common: InlineConfig = { root: folder, configFile: false, logLevel: 'warn', resolve: { conditions: ['parley-source', 'module', 'browser', 'development'] } };
   await build({ ...common, build: { target: 'es2023', chunkSizeWarningLimit: 2_000 } });
   const server = await preview({ ...common, preview: { host: '127.0.0.1', port: 0 } });
   return { url: server.resolvedUrls?.local[0] ?? '', close: () => server.close() };
@@ -41,7 +41,7 @@ async function serve(folder: string): Promise<{ url: string; close(): Promise<vo
 const says = (page: Page, text: string) => expect(page.getByRole('listitem').filter({ hasText: text })).toHaveCount(1);
 
 async function say(page: Page, text: string): Promise<void> {
-  await page.getByLabel('Message').fill(text);
+  await page.getByPlaceholder('Message').fill(text);
   await page.getByRole('button', { name: 'Send' }).click();
 }
 
@@ -53,6 +53,13 @@ test('the chat in fifty lines', async ({ browser, server }) => {
   const site = await serve(folder);
   const context = await browser.newContext();
   const other = await browser.newContext();
+  const complaints: string[] = [];
+  for (const one of [context, other]) {
+    one.on('weberror', (error) => complaints.push(`${error.error()}`));
+    one.on('console', (message) => {
+      if (/error|warning/.test(message.type()) && !/net::ERR_|WebSocket connection to/.test(message.text())) complaints.push(message.text());
+    });
+  }
   try {
     const [first, second] = [await context.newPage(), await context.newPage()];
     await first.goto(site.url);
@@ -81,6 +88,7 @@ test('the chat in fifty lines', async ({ browser, server }) => {
     for (const [page, name] of [[first, 'Bob'], [third, 'alice']] as const) await page.getByRole('button', { name, exact: true }).click();
     await say(third, 'hello');
     await says(first, 'hello');
+    await first.setViewportSize({ width: 800, height: 420 });
     await first.screenshot({ path: `${artefacts}/guide.png` });
 
     await server.kill();
@@ -89,6 +97,7 @@ test('the chat in fifty lines', async ({ browser, server }) => {
     await server.restart();
     await first.getByRole('button', { name: 'Send' }).click();
     for (const page of [first, third]) await says(page, 'while it is away');
+    expect(complaints).toEqual([]);
   } finally {
     await context.close();
     await other.close();
