@@ -25,28 +25,6 @@ function growing(keyArgs: string[] | false, shown: (node: Reference, context: Pa
   };
 }
 
-/**
- * The messages of a conversation that are here: one stretch without a gap, which grows at either end. A page that neither
- * continues nor overlaps it takes its place.
- */
-const messages: FieldPolicy<Kept> = {
-  keyArgs: false,
-  merge(existing, incoming, { readField }) {
-    const seq = (node: Reference | undefined) => (node ? (readField<number>('seq', node) ?? 0) : 0);
-    const [first, last] = [seq(incoming.nodes[0]), seq(incoming.nodes.at(-1))];
-    const [from, to] = [seq(existing?.nodes[0]), seq(existing?.nodes.at(-1))];
-    if (!existing?.pageInfo || !incoming.pageInfo || from === 0 || first === 0 || first > to + 1 || last < from - 1) return incoming;
-    const before = existing.nodes.slice(0, Math.max(0, first - from)); // seqs have no gaps
-    const after = existing.nodes.slice(last - from + 1);
-    const [start, end] = [before.length > 0 ? existing.pageInfo : incoming.pageInfo, after.length > 0 ? existing.pageInfo : incoming.pageInfo];
-    return {
-      ...incoming,
-      nodes: [...before, ...incoming.nodes, ...after],
-      pageInfo: { ...incoming.pageInfo, hasPreviousPage: start.hasPreviousPage, startCursor: start.startCursor, hasNextPage: end.hasNextPage, endCursor: end.endCursor },
-    };
-  },
-};
-
 /** A cache that knows how Parley's lists are paged, and what belongs into them. */
 export function createCache(): InMemoryCache {
   return new InMemoryCache({
@@ -71,7 +49,7 @@ export function createCache(): InMemoryCache {
           sessions: growing(false),
         },
       },
-      Conversation: { fields: { messages, receipts: { keyArgs: false, merge: false }, members: growing(false) } },
+      Conversation: { fields: { receipts: { keyArgs: false, merge: false }, members: growing(false) } },
       User: { fields: { presence: { merge: false } } },
       // The viewer has one of each.
       Account: { keyFields: [] },
@@ -84,4 +62,14 @@ export function createCache(): InMemoryCache {
       Presence: { keyFields: false },
     },
   });
+}
+
+/**
+ * Lets go of what nothing leads to any more, such as messages that were the last ones of their conversations, and of the
+ * results that were read of it.
+ */
+export function tidy(cache: InMemoryCache): void {
+  // Each entity that was written by itself counts as a root.
+  for (const id of cache.extract().__META?.extraRootIds ?? []) while (cache.release(id) > 0);
+  cache.gc({ resetResultCache: true });
 }

@@ -10,9 +10,10 @@ import type { Modifier, ModifierDetails } from '@apollo/client/cache';
 import type { Kept } from '../cache';
 import {
   AccountDocument, type ConversationItemFragment, ConversationItemFragmentDoc, CountedFragmentDoc, type EventsSubscription, ExportDocument, KnownFragmentDoc,
-  type MessageTextFragment, MessageTextFragmentDoc, NotificationItemFragmentDoc, NotificationPreferencesDocument, PersonFragmentDoc, PersonNameFragmentDoc,
+  type MessageTextFragment, NotificationItemFragmentDoc, NotificationPreferencesDocument, PersonFragmentDoc, PersonNameFragmentDoc,
   type PresenceChangedSubscription, type ReceiptItemFragment, ReceiptsFragmentDoc, RequestItemFragmentDoc, type Role, SessionItemFragmentDoc,
 } from '../gql/graphql';
+import type { History } from './history';
 
 export type Event = EventsSubscription['events'];
 
@@ -22,20 +23,21 @@ const userRef = (id: string) => ({ __typename: 'User', id }) as const;
 /**
  * Applies one event.
  *
+ * @param history the messages, which are not in the cache
  * @param me the viewer's id
  * @returns the id of a conversation that the event is about and the cache does not have: fetch it, and `enter` it
  */
-export function apply(cache: ApolloCache, me: string, event: Event): string | undefined {
+export function apply(cache: ApolloCache, history: History, me: string, event: Event): string | undefined {
   let missing: string | undefined;
   cache.batch({
     update: () => {
-      missing = change(cache, me, event);
+      missing = change(cache, history, me, event);
     },
   });
   return missing;
 }
 
-function change(cache: ApolloCache, me: string, event: Event): string | undefined {
+function change(cache: ApolloCache, history: History, me: string, event: Event): string | undefined {
   switch (event.__typename) {
     case 'FriendRequestSent':
     case 'FriendRequestAccepted':
@@ -79,6 +81,7 @@ function change(cache: ApolloCache, me: string, event: Event): string | undefine
           avatarUrl: (_, { storeFieldName }) => (storeFieldName.includes('MEDIUM') ? picture : avatarUrl),
         },
       });
+      history.rename({ id: event.user.id, displayName, username, avatarUrl, bot: event.user.bot });
       return;
     }
 
@@ -95,7 +98,7 @@ function change(cache: ApolloCache, me: string, event: Event): string | undefine
 
     case 'MemberAdded':
       if (event.user.id === me) {
-        forget(cache, event.conversationId); // with what was said before
+        forget(cache, history, event.conversationId); // with what was said before
         enter(cache, event.conversation);
       } else if (isHere(cache, event.conversationId)) {
         addMember(cache, event.conversationId, event.user, event.role, event.at);
@@ -120,8 +123,9 @@ function change(cache: ApolloCache, me: string, event: Event): string | undefine
       return;
 
     case 'MessageAdded':
+      history.add(event.conversationId, event.message);
       if (!isHere(cache, event.conversationId)) return event.conversationId;
-      addMessage(cache, me, event.conversationId, event.message);
+      count(cache, me, event.conversationId, event.message);
       return;
     case 'ReceiptUpdated':
       if (isHere(cache, event.conversationId)) read(cache, me, event.conversationId, event.receipt);
@@ -184,10 +188,11 @@ export function leave(cache: ApolloCache, conversationId: string): void {
 }
 
 /** Drops what is known of a conversation's inside; whoever looks at it fetches it anew. */
-export function forget(cache: ApolloCache, conversationId: string): void {
+export function forget(cache: ApolloCache, history: History, conversationId: string): void {
+  history.drop(conversationId);
   const id = cache.identify(conversationRef(conversationId));
   if (!id) return;
-  for (const fieldName of ['messages', 'receipts', 'members']) cache.evict({ id, fieldName });
+  for (const fieldName of ['receipts', 'members']) cache.evict({ id, fieldName });
 }
 
 /** Presences replace what was known of these users. */
@@ -221,17 +226,9 @@ function readNotifications(cache: ApolloCache, through: string, at: string): voi
   for (const id of ids) if (id <= through) readNotification(cache, id, at);
 }
 
-function addMessage(cache: ApolloCache, me: string, conversationId: string, message: MessageTextFragment): void {
+/** What a message changes about its conversation. */
+function count(cache: ApolloCache, me: string, conversationId: string, message: MessageTextFragment): void {
   const id = cache.identify(conversationRef(conversationId)) ?? '';
-  const ref = cache.writeFragment({ fragment: MessageTextFragmentDoc, fragmentName: 'MessageText', data: message });
-  revise(cache, conversationId, 'messages', (kept, { readField, DELETE }) => {
-    if (kept.pageInfo?.hasNextPage || !ref) return kept; // older ones are shown; this one comes with its page
-    const last = kept.nodes.at(-1);
-    const seq = last ? (readField<number>('seq', last) ?? 0) : 0;
-    if (message.seq <= seq) return kept; // seqs have no gaps: it is here already
-    if (message.seq > seq + 1) return DELETE; // this is from before what was missed: who looks at it fetches it anew
-    return { ...kept, nodes: [...kept.nodes, ref] };
-  });
   const before = cache.readFragment({ id, fragment: CountedFragmentDoc, fragmentName: 'Counted' });
   if (before && message.seq > (before.lastMessage?.seq ?? 0)) {
     const unread = unreadAfter(before, message.seq, 0);
@@ -313,7 +310,7 @@ function revise<Node = Reference>(
   cache: ApolloCache,
   conversationId: string | undefined,
   list: string,
-  change: (kept: Kept<Node>, details: ModifierDetails) => Kept<Node> | ModifierDetails['DELETE'],
+  change: (kept: Kept<Node>, details: ModifierDetails) => Kept<Node>,
 ): void {
   const id = conversationId === undefined ? 'ROOT_QUERY' : (cache.identify(conversationRef(conversationId)) ?? '');
   cache.modify({ id, fields: { [list]: change as Modifier<unknown> } }); // the policies in ../cache say that these are lists

@@ -18,9 +18,10 @@ const start = (cursor: string, seq: number) => ({
   conversations: { __typename: 'ConversationConnection', nodes: [room(seq)], pageInfo: page },
   friendRequests: { __typename: 'FriendRequestConnection', nodes: [], pageInfo: page },
 });
-const conversation = (seq: number) => ({
+const conversation = (seq: number) => ({ conversation: { ...room(seq), receipts: { __typename: 'ReceiptConnection', nodes: [] } } });
+const history = (seq: number) => ({
   conversation: {
-    ...room(seq), receipts: { __typename: 'ReceiptConnection', nodes: [] },
+    __typename: 'Conversation', id: 'r1',
     messages: { __typename: 'MessageConnection', nodes: Array.from({ length: seq }, (_, index) => message(index + 1)), pageInfo: page },
   },
 });
@@ -49,7 +50,7 @@ function stage() {
     if (!found) throw new Error(`${name} was not asked`);
     return found;
   });
-  const seqs = () => client.readQuery({ query: ConversationDocument, variables: { id: 'r1' } })?.conversation.messages.nodes.map(({ seq }) => seq);
+  const seqs = () => live.history.of('r1').get()?.nodes.map(({ seq }) => seq);
   return { live, client, asked, find, seqs };
 }
 
@@ -61,10 +62,13 @@ test('an answer as of before an event that is applied already does not take it b
   expect(events.variables).toEqual({ after: 'c0' });
   const query = client.query({ query: ConversationDocument, variables: { id: 'r1' } });
   const late = await find('Conversation');
+  const loaded = live.history.load('r1', 'newest');
+  const lateMessages = await find('History');
   events.answer({ events: added(1) }, false);
   await vi.waitFor(() => expect(client.readQuery({ query: StartDocument })?.conversations.nodes[0]?.lastMessage?.seq).toBe(1));
   late.answer(conversation(0)); // read before the message was stored
-  await query;
+  lateMessages.answer(history(0));
+  await Promise.all([query, loaded]);
   await vi.waitFor(() => expect(seqs()).toEqual([1]));
   expect(client.readQuery({ query: StartDocument })?.conversations.nodes[0]?.lastMessage?.seq).toBe(1);
 });
@@ -74,9 +78,9 @@ test('a cursor that is too old: everything is asked for anew, and goes on from t
   live.start();
   (await find('Start')).answer(start('c0', 1));
   const events = await find('Events');
-  const query = client.query({ query: ConversationDocument, variables: { id: 'r1' } });
-  (await find('Conversation')).answer(conversation(1));
-  await query;
+  const loaded = live.history.load('r1', 'newest');
+  (await find('History')).answer(history(1));
+  await loaded;
   expect(seqs()).toEqual([1]);
   asked.length = 0;
   const { resume } = events.context;
@@ -94,3 +98,25 @@ test('who is not signed in on the server any more is not shown anything', async 
   await vi.waitFor(() => expect(live.failure.get()).not.toBeNull());
   expect(live.me.get()).toBeNull();
 });
+
+test('hundreds of events in an open conversation leave nothing behind but its messages', async () => {
+  const { live, client, find, seqs } = stage();
+  live.start();
+  (await find('Start')).answer(start('c0', 1));
+  const events = await find('Events');
+  for (const query of [client.watchQuery({ query: ConversationDocument, variables: { id: 'r1' } }), client.watchQuery({ query: StartDocument, fetchPolicy: 'cache-only' })]) query.subscribe(() => {});
+  (await find('Conversation')).answer(conversation(1));
+  live.history.of('r1').subscribe(() => {}); // it is open
+  const loaded = live.history.load('r1', 'newest');
+  (await find('History')).answer(history(1));
+  await loaded;
+  const results: number[] = [];
+  for (let seq = 2; seq <= 600; seq++) {
+    events.answer({ events: added(seq) }, false);
+    await new Promise((shown) => setTimeout(shown));
+    if (seq % 10 === 0) results.push(client.getMemoryInternals?.().sizes.inMemoryCache?.executeSelectionSet ?? NaN);
+  }
+  expect(seqs()).toHaveLength(600);
+  expect(Object.keys(client.cache.extract() as object).length, 'entities').toBeLessThan(250);
+  expect(Math.max(...results), 'results of reading them').toBeLessThan(2_000);
+}, 30_000);

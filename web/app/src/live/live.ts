@@ -1,11 +1,13 @@
-import { type ApolloClient, ApolloLink } from '@apollo/client';
+import { type ApolloClient, ApolloLink, type InMemoryCache } from '@apollo/client';
 import { OperationTypeNode } from 'graphql';
 import type { Status } from 'parley-client';
 import { tap } from 'rxjs';
-import { EventsDocument, OneConversationDocument, PresenceChangedDocument, StartDocument } from '../gql/graphql';
+import { tidy } from '../cache';
+import { EventsDocument, HistoryDocument, OneConversationDocument, PresenceChangedDocument, StartDocument } from '../gql/graphql';
 import type { Outbox } from '../outbox';
 import { createStore } from '../store';
 import { apply, applyPresence, enter, type Event, forget } from './apply';
+import { History } from './history';
 
 /** How the app stands to its server. */
 export interface Connection {
@@ -16,6 +18,8 @@ export interface Connection {
 
 /** How many events are kept to be applied again to answers that overtook them. */
 const remembered = 500;
+/** After so many events the cache is tidied: each may leave something behind there. */
+const untidy = 200;
 
 /**
  * Keeps the cache of one person as new as the server's log: asks for what the app begins with, then listens to everything
@@ -27,6 +31,11 @@ export class Live {
   readonly me = createStore<string | null>(null);
   /** Why it could not begin; null while it can. */
   readonly failure = createStore<Error | null>(null);
+  /** The messages of the conversations that were looked at. */
+  readonly history = new History(async (variables) => {
+    const { data } = await this.#the().query({ query: HistoryDocument, variables, fetchPolicy: 'no-cache' });
+    return data?.conversation.messages;
+  });
 
   #client: ApolloClient | undefined;
   #outbox: Outbox | undefined;
@@ -37,6 +46,7 @@ export class Live {
   #waiting: Event[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #applied: Event[] = [];
+  #untidy = 0; // events since the cache was tidied
   #count = 0; // events applied since the start; the last of them are in #applied
 
   /**
@@ -84,6 +94,7 @@ export class Live {
     this.#timer = undefined;
     this.#waiting = [];
     this.#applied = [];
+    this.history.drop();
     this.me.set(null);
     this.connection.set({ status: 'starting' });
   }
@@ -91,7 +102,7 @@ export class Live {
   /** Applies what a mutation has answered, as if its event were here already. It comes, too, and changes nothing. */
   apply(event: Event): void {
     const [client, me] = [this.#client, this.me.get()];
-    if (client && me) apply(client.cache, me, event);
+    if (client && me) apply(client.cache, this.history, me, event);
   }
 
   /** Asks for what the app begins with. */
@@ -155,8 +166,12 @@ export class Live {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#count += events.length;
+    this.#untidy += events.length;
     this.#applied = [...this.#applied, ...events].slice(-remembered);
     this.#show(events);
+    if (this.#untidy < untidy) return;
+    this.#untidy = 0;
+    tidy(this.#the().cache as InMemoryCache); // createCache makes no other
   }
 
   #again(asked: number): void {
@@ -171,9 +186,9 @@ export class Live {
     if (me === null || events.length === 0) return;
     const missing = new Set<string>();
     client.cache.batch({
-      update(cache) {
+      update: (cache) => {
         for (const event of events) {
-          const id = apply(cache, me, event);
+          const id = apply(cache, this.history, me, event);
           if (id) missing.add(id);
         }
       },
@@ -195,7 +210,7 @@ export class Live {
     const cursor = await this.#begin();
     const { cache } = client;
     for (const key of Object.keys(client.cache.extract() as object)) {
-      if (key.startsWith('Conversation:')) forget(cache, key.slice('Conversation:'.length));
+      if (key.startsWith('Conversation:')) forget(cache, this.history, key.slice('Conversation:'.length));
     }
     const others = ['friends', 'blockedUsers', 'users', 'notifications', 'sessions', 'account', 'notificationPreferences', 'export'];
     for (const fieldName of others) cache.evict({ id: 'ROOT_QUERY', fieldName });

@@ -1,7 +1,8 @@
-import { useApolloClient, useQuery } from '@apollo/client/react';
+import { useQuery } from '@apollo/client/react';
 import { useCallback, useEffect, useState } from 'react';
 import { Link } from 'wouter';
-import { ConversationDocument, type ConversationQuery, HistoryDocument } from '../gql/graphql';
+import { ConversationDocument, type ConversationQuery } from '../gql/graphql';
+import type { Stretch } from '../live/history';
 import { typingText, useTyping } from '../live/typing';
 import { useStore } from '../store';
 import { codeOf, explain, useAction } from '../ui/action';
@@ -15,40 +16,54 @@ import { nameOf } from './conversation-list';
 import { Messages } from './messages';
 import './conversation.css';
 
-/** How many messages a page of history has. */
-const page = 50;
-
 /** One conversation: what was said, and where to say something. */
 export function Conversation({ id }: { id: string }) {
   const { data, error, refetch } = useQuery(ConversationDocument, { variables: { id } });
-  if (error && !data) {
-    const gone = codeOf(error) === 'NOT_FOUND';
-    return <Missing title={gone ? 'No such conversation' : 'It cannot be shown'} text={gone ? 'It is gone, or you are not in it.' : explain(error)} {...(!gone && { retry: () => void refetch() })} />;
+  const [stretch, failure, load] = useHistory(id);
+  const cause = data ? !stretch && failure : error;
+  if (data?.conversation.role === null) return <Missing title="You are not in this group any more" text="Somebody has removed you, you have left, or it was deleted." />;
+  if (cause) {
+    const gone = codeOf(cause) === 'NOT_FOUND';
+    const retry = () => {
+      load();
+      void refetch();
+    };
+    return <Missing title={gone ? 'No such conversation' : 'It cannot be shown'} text={gone ? 'It is gone, or you are not in it.' : explain(cause)} {...(!gone && { retry })} />;
   }
-  if (!data) return <Loading />;
-  if (data.conversation.role === null) return <Missing title="You are not in this group any more" text="Somebody has removed you, you have left, or it was deleted." />;
-  return <Open conversation={data.conversation} />;
+  if (!data || !stretch) return <Loading />;
+  return <Open conversation={data.conversation} stretch={stretch} />;
 }
 
-function Open({ conversation }: { conversation: ConversationQuery['conversation'] }) {
-  const client = useApolloClient();
-  const { id, messages } = conversation;
+/** What is here of a conversation's messages; the newest when none were. */
+function useHistory(id: string): [stretch: Stretch | null, failure: unknown, load: () => void] {
+  const { history } = useParley().live;
+  const stretch = useStore(history.of(id));
+  const [failure, setFailure] = useState<unknown>(null);
+  const load = useCallback(() => {
+    setFailure(null);
+    history.load(id, 'newest').catch(setFailure);
+  }, [history, id]);
+  useEffect(() => {
+    if (!stretch) load();
+  }, [stretch, load]);
+  return [stretch, failure, load];
+}
+
+function Open({ conversation, stretch }: { conversation: ConversationQuery['conversation']; stretch: Stretch }) {
+  const { history } = useParley().live;
+  const { id } = conversation;
+  const { nodes, pageInfo } = stretch;
   const fromTheStart = useFromTheStart(id);
-  const stretch = useStretch(messages.nodes[0]?.seq ?? 0, messages.nodes.at(-1)?.seq ?? 0);
-  const history = useCallback(
-    (variables: { first?: number; after?: string | null; last?: number; before?: string | null }) =>
-      client.query({ query: HistoryDocument, variables: { id, ...variables }, fetchPolicy: 'network-only' }),
-    [client, id],
-  );
-  const [older] = useAction(() => history({ last: page, before: messages.pageInfo.startCursor }));
-  const [newer] = useAction(() => history({ first: page, after: messages.pageInfo.endCursor }));
-  const [newest] = useAction(() => history({ last: page }));
+  const number = useStretch(nodes[0]?.seq ?? 0, nodes.at(-1)?.seq ?? 0);
+  const [older] = useAction(() => history.load(id, 'older'));
+  const [newer] = useAction(() => history.load(id, 'newer'));
+  const [newest] = useAction(() => history.load(id, 'newest'));
   return (
     <div className="conversation">
       <Head conversation={conversation} />
-      <Messages key={`${stretch} ${fromTheStart}`} conversation={conversation} fromTheStart={fromTheStart > 0 && messages.nodes[0]?.seq === 1} older={older} newer={newer} newest={newest} />
+      <Messages key={`${number} ${fromTheStart}`} conversation={conversation} stretch={stretch} fromTheStart={fromTheStart > 0 && nodes[0]?.seq === 1} older={older} newer={newer} newest={newest} />
       <Typing id={id} />
-      <Composer conversation={conversation} sent={() => messages.pageInfo.hasNextPage && void newest()} />
+      <Composer conversation={conversation} sent={() => pageInfo.hasNextPage && void newest()} />
     </div>
   );
 }

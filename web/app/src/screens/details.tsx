@@ -2,7 +2,7 @@ import { useApolloClient, useMutation, useQuery } from '@apollo/client/react';
 import { useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import {
-  AddMembersDocument, DeleteGroupDocument, HistoryDocument, LeaveGroupDocument, MembersDocument, type MembersQuery, RemoveMemberDocument, type Role, SetGroupAvatarDocument,
+  AddMembersDocument, DeleteGroupDocument, LeaveGroupDocument, MembersDocument, type MembersQuery, RemoveMemberDocument, type Role, SetGroupAvatarDocument,
   SetMemberRoleDocument, UpdateGroupDocument,
 } from '../gql/graphql';
 import { leave } from '../live/apply';
@@ -87,11 +87,10 @@ function Shown({ conversation }: { conversation: Shown }) {
 
 /** Leads to the first message. */
 function FromTheStart({ id }: { id: string }) {
-  const { fromTheStart } = useParley();
-  const client = useApolloClient();
+  const { fromTheStart, live } = useParley();
   const [, navigate] = useLocation();
   const [run, busy] = useAction(async () => {
-    await client.query({ query: HistoryDocument, variables: { id, first: 50 }, fetchPolicy: 'network-only' });
+    await live.history.load(id, 'oldest');
     fromTheStart.set({ id });
     navigate(`/conversations/${id}`);
   });

@@ -2,6 +2,7 @@ import { useMutation } from '@apollo/client/react';
 import { memo, type ReactNode, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { Virtualizer, type VirtualizerHandle } from 'virtua';
 import { type ConversationQuery, MarkReadDocument } from '../gql/graphql';
+import type { Stretch } from '../live/history';
 import { useStore } from '../store';
 import { Avatar } from '../ui/avatar';
 import { useMe, useParley } from '../ui/context';
@@ -12,6 +13,7 @@ import { type MessageRow, type Reader, rowsOf } from './rows';
 
 interface Props {
   conversation: ConversationQuery['conversation'];
+  stretch: Stretch;
   /** It begins with the first message, and not where reading ended. */
   fromTheStart: boolean;
   /** Fetch a page further up, further down, or the newest instead. */
@@ -26,9 +28,8 @@ const near = 800;
 const atEnd = 90;
 
 /** What was said. Only what is in view is in the page, however much there is. */
-export function Messages({ conversation, fromTheStart, older, newer, newest }: Props) {
-  const { id, messages, receipts, unreadCount, lastMessage } = conversation;
-  const { nodes, pageInfo } = messages;
+export function Messages({ conversation, stretch: { nodes, pageInfo }, fromTheStart, older, newer, newest }: Props) {
+  const { id, receipts, unreadCount, lastMessage } = conversation;
   const me = useMe();
   const { outbox } = useParley();
   const items = useStore(outbox.items);
@@ -47,10 +48,10 @@ export function Messages({ conversation, fromTheStart, older, newer, newest }: P
   const settled = useRef(false); // it has been put where it begins
   const fetching = useRef(false);
 
-  // What was put in front since the last time keeps what is in view where it is.
+  // What was put in front since the last time, or cut off there, leaves what is in view where it is.
   const firstSeq = nodes[0]?.seq ?? 0;
   const lastFirst = useRef(firstSeq);
-  const shift = firstSeq < lastFirst.current;
+  const shift = firstSeq !== lastFirst.current;
   useLayoutEffect(() => {
     lastFirst.current = firstSeq;
   });
@@ -165,7 +166,7 @@ function isLooking(): boolean {
 }
 
 /** Reads out what others say while the conversation is open. */
-function Announcer({ nodes, me }: { nodes: ConversationQuery['conversation']['messages']['nodes']; me: string }) {
+function Announcer({ nodes, me }: { nodes: Stretch['nodes']; me: string }) {
   const last = nodes.at(-1);
   const [from] = useState(last?.seq ?? 0);
   const text = last && last.seq > from && last.sender.id !== me ? `${last.sender.displayName}: ${last.body}` : '';

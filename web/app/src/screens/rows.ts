@@ -16,6 +16,17 @@ export type Reader = ConversationQuery['conversation']['receipts']['nodes'][numb
 /** Messages of one person that follow within this time stand together, in milliseconds. */
 const together = 5 * 60_000;
 
+/** When messages were sent, and on which day: rows are made of all messages whenever one comes, and dates take longest. */
+const times = new WeakMap<MessageTextFragment, { at: number; day: number }>();
+
+function timeOf(message: MessageTextFragment): { at: number; day: number } {
+  const known = times.get(message);
+  if (known) return known;
+  const time = { at: Date.parse(message.createdAt), day: dayOf(message.createdAt) };
+  times.set(message, time);
+  return time;
+}
+
 /**
  * Lays messages out: lines between days and before what is not read, groups of what one person says at a time, who has
  * read how far, and last what is on its way.
@@ -38,9 +49,9 @@ export function rowsOf(
   let day = 0;
   let before: MessageTextFragment | undefined;
   for (const [index, message] of messages.entries()) {
-    const at = dayOf(message.createdAt);
-    const newDay = at !== day;
-    if (newDay) rows.push({ kind: 'day', key: `day-${at}`, day: (day = at) });
+    const time = timeOf(message);
+    const newDay = time.day !== day;
+    if (newDay) rows.push({ kind: 'day', key: `day-${time.day}`, day: (day = time.day) });
     const unread = unreadAfter !== null && message.seq === unreadAfter + 1;
     if (unread) rows.push({ kind: 'unread', key: 'unread' });
     const next = messages[index + 1];
@@ -50,7 +61,7 @@ export function rowsOf(
       message,
       mine: message.sender.id === me,
       first: newDay || unread || !belongs(before, message),
-      last: !next || !belongs(message, next) || dayOf(next.createdAt) !== at || (unreadAfter !== null && next.seq === unreadAfter + 1),
+      last: !next || !belongs(message, next) || timeOf(next).day !== day || (unreadAfter !== null && next.seq === unreadAfter + 1),
       readers: (readers.get(message.seq) ?? []).filter((reader) => reader.user.id !== message.sender.id),
     });
     before = message;
@@ -66,5 +77,5 @@ export function rowsOf(
 }
 
 function belongs(before: MessageTextFragment | undefined, message: MessageTextFragment): boolean {
-  return before?.sender.id === message.sender.id && Date.parse(message.createdAt) - Date.parse(before.createdAt) < together;
+  return before?.sender.id === message.sender.id && timeOf(message).at - timeOf(before).at < together;
 }

@@ -1,0 +1,151 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { HistoryQueryVariables, MessageTextFragment } from '../gql/graphql';
+import { History, type Stretch } from './history';
+
+const bob = { id: 'bob', username: 'bob', displayName: 'Bob', bot: false, avatarUrl: null };
+const message = (seq: number): MessageTextFragment => ({ id: `msg_${seq}`, seq, body: `message ${seq}`, createdAt: '2026-11-21T09:00:00Z', sender: bob });
+
+/** A server on which so many messages are stored; it pages as Parley does, and a message's place is its number. */
+function stage(stored: number) {
+  const asked: HistoryQueryVariables[] = [];
+  const server = { stored };
+  const history = new History(async (variables) => {
+    asked.push(variables);
+    await null;
+    const { first, after, last, before } = variables;
+    const from = last ? Math.max(1, (before ? Number(before) : server.stored + 1) - last) : Number(after ?? 0) + 1;
+    const to = last ? (before ? Number(before) - 1 : server.stored) : Math.min(server.stored, from + (first ?? 0) - 1);
+    const nodes = Array.from({ length: to - from + 1 }, (_, index) => message(from + index));
+    return { nodes, pageInfo: { hasPreviousPage: from > 1, hasNextPage: to < server.stored, startCursor: String(from), endCursor: String(to) } };
+  });
+  const shown: (Stretch | null)[] = [];
+  const look = () => history.of('r1').subscribe(() => shown.push(history.of('r1').get()));
+  const seqs = () => history.of('r1').get()?.nodes.map(({ seq }) => seq);
+  /** Where it begins and ends, and whether that is without a gap. */
+  const span = () => {
+    const [first = 0, ...rest] = seqs() ?? [];
+    return [first, rest.at(-1) ?? first, rest.every((seq, index) => seq === first + index + 1)];
+  };
+  return { history, asked, server, shown, look, seqs, span };
+}
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+test('pages grow at either end, and what a page does not touch makes room for it', async () => {
+  const { history, span } = stage(300);
+  await history.load('r1', 'newest');
+  expect(span()).toEqual([251, 300, true]);
+  await history.load('r1', 'older');
+  expect(span()).toEqual([201, 300, true]);
+  expect(history.of('r1').get()?.pageInfo).toEqual({ hasPreviousPage: true, hasNextPage: false, startCursor: '201', endCursor: '300' });
+  await history.load('r1', 'oldest');
+  expect(span()).toEqual([1, 50, true]);
+  await history.load('r1', 'newer');
+  expect(span()).toEqual([1, 100, true]);
+  expect(history.of('r1').get()?.pageInfo).toEqual({ hasPreviousPage: false, hasNextPage: true, startCursor: '1', endCursor: '100' });
+});
+
+test('a page of what is not here any more does not take the place of what is', async () => {
+  const { history, span } = stage(300);
+  await history.load('r1', 'newest');
+  const late = history.load('r1', 'older');
+  await history.load('r1', 'oldest');
+  await late;
+  expect(span()).toEqual([1, 50, true]);
+});
+
+test('a message that arrives comes last, once; older stretches do not take it', async () => {
+  const { history, seqs, span } = stage(160);
+  await history.load('r1', 'newest');
+  history.add('r1', message(161));
+  history.add('r1', message(161));
+  history.add('r1', message(3));
+  expect(seqs()?.slice(-2)).toEqual([160, 161]);
+  await history.load('r1', 'oldest');
+  history.add('r1', message(162));
+  expect(span()).toEqual([1, 50, true]);
+});
+
+test('a message before others that are on their way leaves what is here, and they find their places', async () => {
+  const { history, asked, span, seqs } = stage(10);
+  await history.load('r1', 'newest');
+  history.add('r1', message(13)); // sent from here before the replay has ended
+  expect(seqs()?.slice(-2)).toEqual([10, 13]);
+  history.add('r1', message(11));
+  history.add('r1', message(12));
+  history.add('r1', message(13));
+  expect(span()).toEqual([1, 13, true]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked.length).toBe(1);
+});
+
+test('what is missing for long is asked for', async () => {
+  const { history, server, span } = stage(10);
+  await history.load('r1', 'newest');
+  server.stored = 13;
+  history.add('r1', message(13));
+  await vi.advanceTimersByTimeAsync(6_000);
+  expect(span()).toEqual([1, 13, true]);
+});
+
+test('what was asked before all was dropped is asked again', async () => {
+  const { history, server, span } = stage(10);
+  const loaded = history.load('r1', 'newest');
+  history.drop();
+  server.stored = 11;
+  await loaded;
+  expect(span()).toEqual([1, 11, true]);
+});
+
+test('five thousand messages are all kept, and further ones make room at the other end, whence they can be paged again', async () => {
+  const { history, shown, look, span } = stage(8_000);
+  look();
+  await history.load('r1', 'newest');
+  while ((history.of('r1').get()?.nodes.length ?? 0) < 5_000) await history.load('r1', 'older');
+  expect(span()).toEqual([3_001, 8_000, true]);
+  while (history.of('r1').get()?.pageInfo.hasPreviousPage) {
+    await history.load('r1', 'older');
+    await vi.advanceTimersByTimeAsync(0);
+  }
+  expect(span()[0]).toBe(1);
+  expect(Math.max(...shown.map((stretch) => stretch?.nodes.length ?? 0))).toBeLessThanOrEqual(6_050);
+  // Nothing is put in front and cut off behind in one step: the list on the screen tells by its length which it was.
+  for (const [index, now] of shown.entries()) {
+    const before = shown[index - 1];
+    if (now && before) expect([now.nodes[0] === before.nodes[0], now.nodes.at(-1) === before.nodes.at(-1)]).toContain(true);
+  }
+  while (history.of('r1').get()?.pageInfo.hasNextPage) {
+    await history.load('r1', 'newer');
+    await vi.advanceTimersByTimeAsync(0);
+  }
+  expect(span().slice(1)).toEqual([8_000, true]);
+  await history.load('r1', 'older');
+  expect(span()[2]).toBe(true);
+});
+
+test('a conversation that is open for days does not grow for ever', async () => {
+  const { history, server, shown, look, span } = stage(1);
+  look();
+  await history.load('r1', 'newest');
+  for (let seq = 2; seq <= 20_000; seq++) {
+    server.stored = seq;
+    history.add('r1', message(seq));
+    if (seq % 100 === 0) await vi.advanceTimersByTimeAsync(0);
+  }
+  expect(Math.max(...shown.map((stretch) => stretch?.nodes.length ?? 0))).toBeLessThan(6_200);
+  expect(span().slice(1)).toEqual([20_000, true]);
+  const [first] = span();
+  await history.load('r1', 'older');
+  expect(span()).toEqual([Number(first) - 50, 20_000, true]);
+});
+
+test('little is kept of a conversation that nobody looks at', async () => {
+  const { history, look, seqs } = stage(400);
+  const end = look();
+  await history.load('r1', 'newest');
+  for (let page = 0; page < 4; page++) await history.load('r1', 'older');
+  expect(seqs()).toHaveLength(250);
+  end();
+  expect(seqs()).toBeUndefined();
+});
