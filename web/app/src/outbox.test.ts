@@ -13,9 +13,13 @@ function stage() {
   const calls: { body: string; clientKey: string; answer(): void; fail(cause: unknown): void }[] = [];
   const shown: Event[] = [];
   const kept = new Map<string, string>();
+  let full = false;
   const storage = {
     getItem: (key: string) => kept.get(key) ?? null,
-    setItem: (key: string, value: string) => void kept.set(key, value),
+    setItem(key: string, value: string) {
+      if (full) throw new DOMException('full', 'QuotaExceededError');
+      kept.set(key, value);
+    },
     removeItem: (key: string) => void kept.delete(key),
     key: (index: number) => [...kept.keys()][index] ?? null,
     get length() {
@@ -34,14 +38,18 @@ function stage() {
     outbox.open('ann');
     return outbox;
   };
-  return { calls, shown, kept, make };
+  return { calls, shown, kept, make, refuseToKeep: () => (full = true) };
 }
 
 const settled = () => vi.advanceTimersByTimeAsync(0);
 const states = (outbox: Outbox) => outbox.items.get().map(({ body, error, seen }) => body + (error ? ' failed' : '') + (seen ? ' seen' : ''));
 
 beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
 
 describe('the outbox', () => {
   test('shows what was stored, and forgets it', async () => {
@@ -103,7 +111,7 @@ describe('the outbox', () => {
     calls[0]?.fail(refuse('RATE_LIMITED', 7));
     await vi.advanceTimersByTimeAsync(6_900);
     expect(calls.length).toBe(1);
-    await vi.advanceTimersByTimeAsync(200);
+    await vi.advanceTimersByTimeAsync(700);
     expect(calls.length).toBe(2);
   });
 
@@ -153,10 +161,79 @@ describe('the outbox', () => {
     const { make } = stage();
     const outbox = make();
     outbox.send('r1', 'hello');
-    outbox.saw(message('hello', 'bob'));
+    outbox.saw({ conversationId: 'r1', message: message('hello', 'bob') });
+    outbox.saw({ conversationId: 'r2', message: message('hello') });
     expect(states(outbox)).toEqual(['hello']);
-    outbox.saw(message('hello'));
+    outbox.saw({ conversationId: 'r1', message: message('hello') });
     expect(states(outbox)).toEqual(['hello seen']);
+  });
+
+  test('does not take a message that was acknowledged for the next one of the same text', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'ok');
+    calls[0]?.answer();
+    await settled();
+    outbox.send('r1', 'ok');
+    outbox.saw({ conversationId: 'r1', message: message('ok') }); // the event of the first
+    expect(states(outbox)).toEqual(['ok']);
+  });
+
+  test('takes a message that arrives twice for one', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'ok');
+    outbox.saw({ conversationId: 'r1', message: message('ok') });
+    outbox.send('r1', 'ok');
+    calls[0]?.fail(refuse('CONFLICT')); // so it was another's, of another device
+    await settled();
+    outbox.saw({ conversationId: 'r1', message: message('ok') });
+    expect(states(outbox)).toEqual(['ok failed', 'ok']);
+  });
+
+  test.each([['FORBIDDEN', 'ok failed'], ['UNAVAILABLE', 'ok']])('shows a message again whose sending fails: %s', async (code, state) => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'ok');
+    outbox.saw({ conversationId: 'r1', message: message('ok') }); // from another device
+    calls[0]?.fail(refuse(code));
+    await settled();
+    expect(states(outbox)).toEqual([state]);
+  });
+
+  test('does not try again at the same time as everybody else', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'hello');
+    const waits: number[] = [];
+    for (const random of [0, 0.999]) {
+      vi.spyOn(Math, 'random').mockReturnValue(random);
+      outbox.wake(); // the waits begin with the shortest
+      await settled();
+      const [before, from] = [calls.length, Date.now()];
+      calls.at(-1)?.fail(refuse('UNAVAILABLE'));
+      while (calls.length === before) await vi.advanceTimersByTimeAsync(10);
+      waits.push(Date.now() - from);
+    }
+    expect(waits).toEqual([250, 500]);
+  });
+
+  test('sends what the browser refuses to keep', () => {
+    const { calls, refuseToKeep, make } = stage();
+    refuseToKeep();
+    const outbox = make();
+    outbox.send('r1', 'hello');
+    expect(states(outbox)).toEqual(['hello']);
+    expect(calls.map(({ body }) => body)).toEqual(['hello']);
+  });
+
+  test('needs nothing that browsers have over HTTPS only', () => {
+    vi.stubGlobal('crypto', { getRandomValues: crypto.getRandomValues.bind(crypto) });
+    const { calls, make } = stage();
+    make().send('r1', 'hello');
+    make().send('r2', 'hello');
+    expect(new Set(calls.map(({ clientKey }) => clientKey)).size).toBe(2);
+    expect(calls[0]?.clientKey).toMatch(/^[0-9a-f]{32}$/);
   });
 
   test('forgets everything when the user signs out', () => {

@@ -1,5 +1,6 @@
 import { type ApolloClient, CombinedGraphQLErrors } from '@apollo/client';
 import { type MessageTextFragment, SendMessageDocument } from './gql/graphql';
+import { randomKey } from './key';
 import type { Live } from './live/live';
 import { createStore } from './store';
 
@@ -25,6 +26,9 @@ export type Storage = Pick<globalThis.Storage, 'getItem' | 'setItem' | 'removeIt
 /** Codes that another attempt does not change. */
 const final = new Set(['BAD_USER_INPUT', 'FORBIDDEN', 'NOT_FOUND', 'CONFLICT', 'GRAPHQL_VALIDATION_FAILED']);
 
+/** How many messages that went well are remembered: their events come soon after. */
+const remembered = 500;
+
 /**
  * Sends messages: those of a conversation one after the other, so that they arrive in the order in which they were written,
  * and each again with the same key until the server has answered.
@@ -37,6 +41,8 @@ export class Outbox {
   readonly #storage: Storage;
   #owner: string | null = null;
   #attempts = new Map<string, AbortController>(); // by the conversation that a message is being sent to
+  /** Ids of the viewer's messages that were acknowledged, or taken for one that is on its way. */
+  readonly #known = new Set<string>();
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #online = () => this.wake();
@@ -57,7 +63,7 @@ export class Outbox {
   }
 
   send(conversationId: string, body: string): void {
-    this.#keep([...this.items.get(), { clientKey: crypto.randomUUID(), conversationId, body, at: Date.now() }]);
+    this.#keep([...this.items.get(), { clientKey: randomKey(), conversationId, body, at: Date.now() }]);
     this.#pump();
   }
 
@@ -82,10 +88,13 @@ export class Outbox {
   }
 
   /** A message has arrived: if it is one of ours, it is shown already. */
-  saw(message: MessageTextFragment): void {
-    if (message.sender.id !== this.#owner) return;
-    const item = this.items.get().find((item) => !item.seen && item.tried && item.body === message.body && Date.parse(message.createdAt) > item.at - 60_000);
-    if (item) this.#change(item.clientKey, (item) => ({ ...item, seen: true }));
+  saw({ conversationId, message }: { conversationId: string; message: MessageTextFragment }): void {
+    if (message.sender.id !== this.#owner || this.#known.has(message.id)) return;
+    const ours = (item: Outgoing) => item.conversationId === conversationId && item.body === message.body && Date.parse(message.createdAt) > item.at - 60_000;
+    const item = this.items.get().find((item) => !item.seen && item.tried && ours(item));
+    if (!item) return;
+    this.#know(message.id);
+    this.#change(item.clientKey, (item) => ({ ...item, seen: true }));
   }
 
   /**
@@ -126,6 +135,7 @@ export class Outbox {
       if (owner !== this.#owner) return;
       if (data) {
         const { cursor, message } = data.sendMessage;
+        this.#know(message.id);
         this.#live.apply({ __typename: 'MessageAdded', cursor, at: message.createdAt, conversationId, message });
       }
       this.discard(clientKey);
@@ -133,10 +143,11 @@ export class Outbox {
     } catch (cause) {
       if (owner !== this.#owner) return;
       const { code, retryAfter, message } = reason(cause);
-      if (code !== undefined && final.has(code)) {
-        this.#change(clientKey, (item) => ({ ...item, error: message }));
-      } else if (!attempt.signal.aborted) {
-        wait = Math.max(retryAfter * 1000, Math.min(30_000, 500 * 2 ** this.#failures++));
+      const refused = code !== undefined && final.has(code);
+      // What was seen may have been another one of the same text.
+      this.#change(clientKey, ({ seen: _, ...item }) => ({ ...item, ...(refused && { error: message }) }));
+      if (!refused && !attempt.signal.aborted) {
+        wait = retryAfter * 1000 + Math.min(30_000, 500 * 2 ** this.#failures++) * (1 + Math.random()) / 2;
       }
     } finally {
       this.#attempts.delete(conversationId);
@@ -146,6 +157,11 @@ export class Outbox {
     else this.#timer = setTimeout(() => this.#pump(), wait);
   }
 
+  #know(id: string): void {
+    this.#known.add(id);
+    for (const oldest of this.#known) if (this.#known.size > remembered) this.#known.delete(oldest);
+  }
+
   #change(clientKey: string, change: (item: Outgoing) => Outgoing): void {
     this.#keep(this.items.get().map((item) => (item.clientKey === clientKey ? change(item) : item)));
   }
@@ -153,7 +169,14 @@ export class Outbox {
   #keep(items: readonly Outgoing[]): void {
     const before = new Set(this.items.get());
     this.items.set(items);
-    for (const item of items) if (!before.delete(item)) this.#storage.setItem(this.#key(item.clientKey), JSON.stringify(item));
+    for (const item of items) {
+      if (before.delete(item)) continue;
+      try {
+        this.#storage.setItem(this.#key(item.clientKey), JSON.stringify(item));
+      } catch {
+        // Full, or forbidden: it waits as long as the page is open.
+      }
+    }
     const here = new Set(items.map(({ clientKey }) => clientKey));
     for (const { clientKey } of before) if (!here.has(clientKey)) this.#storage.removeItem(this.#key(clientKey));
   }

@@ -1,5 +1,6 @@
 import { memoryLocation } from 'wouter/memory-location';
 import { AcceptFriendRequestDocument, AcquaintanceDocument, CreateGroupDocument, FriendsDocument, SendFriendRequestDocument } from '../gql/graphql';
+import { randomKey } from '../key';
 import { createParley, type Parley } from '../parley';
 import type { Log } from './log';
 import { Wire } from './wire';
@@ -32,8 +33,7 @@ export function createPerson(name: string, log: Log): Person {
 /** Gives somebody an account, unless they have one. @returns whether it is new */
 export async function arrive({ name, parley }: Person): Promise<boolean> {
   if (parley.session.signedIn) return false;
-  const random = () => crypto.randomUUID().replaceAll('-', '');
-  await parley.signUp({ username: `${name.toLowerCase()}-${random().slice(0, 6)}`, password: random(), displayName: name });
+  await parley.signUp({ username: `${name.toLowerCase()}-${randomKey().slice(0, 6)}`, password: randomKey(), displayName: name });
   return true;
 }
 

@@ -193,7 +193,7 @@ export class Live {
         }
       },
     });
-    for (const event of events) if (event.__typename === 'MessageAdded') this.#outbox?.saw(event.message);
+    for (const event of events) if (event.__typename === 'MessageAdded') this.#outbox?.saw(event);
     for (const id of missing) void this.#fetch(id);
   }
 
