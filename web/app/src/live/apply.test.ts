@@ -105,6 +105,17 @@ describe('messages', () => {
     expect(did('MessageAdded', { conversationId: 'r1', message: message(6) })).toBeUndefined();
   });
 
+  test('MessageAdded brings a conversation into the list that was opened further down', () => {
+    const far = room('r7', { updatedAt: at(1), unreadCount: 0, lastMessage: null });
+    write(ConversationDocument, { id: 'r7' }, { conversation: { ...far, receipts: list('ReceiptConnection', []) } });
+    expect(rooms()).toEqual(['r1', 'r2']);
+    did('MessageAdded', { conversationId: 'r7', message: { ...message(1), id: 'far', createdAt: at(20) } });
+    expect(rooms()).toEqual(['r7', 'r1', 'r2']);
+    did('MemberLeft', { conversationId: 'r7', user: { id: 'ann' }, memberCount: 2 });
+    did('MessageAdded', { conversationId: 'r7', message: { ...message(2), id: 'farther' } });
+    expect(rooms(), 'which the viewer has left').toEqual(['r1', 'r2']);
+  });
+
   test('ReceiptUpdated moves marks, and never back', () => {
     did('ReceiptUpdated', { conversationId: 'r1', receipt: receipt('cleo', 4) });
     did('ReceiptUpdated', { conversationId: 'r1', receipt: receipt('bob', 1) });

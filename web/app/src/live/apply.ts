@@ -126,6 +126,7 @@ function change(cache: ApolloCache, history: History, me: string, event: Event):
       history.add(event.conversationId, event.message);
       if (!isHere(cache, event.conversationId)) return event.conversationId;
       count(cache, me, event.conversationId, event.message);
+      list(cache, event.conversationId);
       return;
     case 'ReceiptUpdated':
       if (isHere(cache, event.conversationId)) read(cache, me, event.conversationId, event.receipt);
@@ -236,6 +237,19 @@ function count(cache: ApolloCache, me: string, conversationId: string, message: 
     cache.writeFragment({ id, fragment: CountedFragmentDoc, fragmentName: 'Counted', data });
   }
   read(cache, me, conversationId, { user: message.sender, seq: message.seq, readAt: message.createdAt }); // who writes has read
+}
+
+/** Takes a conversation into the list that was opened although the list does not reach so far. */
+function list(cache: ApolloCache, conversationId: string): void {
+  const ref = conversationRef(conversationId);
+  let listed = true;
+  revise(cache, undefined, 'conversations', (kept, { readField }) => {
+    listed = kept.nodes.some((node) => readField('id', node) === conversationId);
+    return kept;
+  });
+  if (listed) return;
+  const item = cache.readFragment({ id: cache.identify(ref) ?? '', fragment: ConversationItemFragmentDoc, fragmentName: 'ConversationItem' });
+  if (item && item.role !== null) include(cache, 'conversations', ref);
 }
 
 /** How much is not read when the newest message is `last` and the viewer has read up to `mark`, or further before. */

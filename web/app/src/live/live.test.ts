@@ -1,7 +1,7 @@
-import { ApolloClient, ApolloLink, Observable } from '@apollo/client';
-import { expect, test, vi } from 'vitest';
+import { ApolloClient, ApolloLink, CombinedGraphQLErrors, Observable } from '@apollo/client';
+import { afterEach, expect, test, vi } from 'vitest';
 import { createCache } from '../cache';
-import { ConversationDocument, StartDocument } from '../gql/graphql';
+import { ConversationDocument, MarkNotificationReadDocument, StartDocument } from '../gql/graphql';
 import type { Outbox } from '../outbox';
 import { Live } from './live';
 
@@ -29,7 +29,7 @@ const added = (seq: number) => ({ __typename: 'MessageAdded', cursor: `c${seq}`,
 
 /** A server whose answers come when the test says. */
 function stage() {
-  const asked: { name: string; variables: object; context: ApolloLink.OperationContext; answer(data: Record<string, unknown>, last?: boolean): void }[] = [];
+  const asked: { name: string; variables: object; context: ApolloLink.OperationContext; answer(data: Record<string, unknown>, last?: boolean): void; fail(cause: unknown): void; end(): void }[] = [];
   const live = new Live();
   const server = new ApolloLink(
     (operation) =>
@@ -40,6 +40,8 @@ function stage() {
             observer.next({ data });
             if (last) observer.complete();
           },
+          fail: (cause) => observer.error(cause),
+          end: () => observer.complete(),
         });
       }),
   );
@@ -51,8 +53,22 @@ function stage() {
     return found;
   });
   const seqs = () => live.history.of('r1').get()?.nodes.map(({ seq }) => seq);
-  return { live, client, asked, find, seqs };
+  const list = () => client.readQuery({ query: StartDocument })?.conversations.nodes.map(({ id }) => id);
+  /** Begins, and listens. */
+  const begin = async (seq: number) => {
+    live.start();
+    (await find('Start')).answer(start('c0', seq));
+    const events = await find('Events');
+    asked.length = 0;
+    return events;
+  };
+  return { live, client, asked, find, seqs, list, begin };
 }
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
 
 test('an answer as of before an event that is applied already does not take it back', async () => {
   const { live, client, find, seqs } = stage();
@@ -89,6 +105,103 @@ test('a cursor that is too old: everything is asked for anew, and goes on from t
   await expect(cursor).resolves.toBe('c9');
   expect(seqs(), 'whoever looks at it fetches it').toBeUndefined();
   expect(client.readQuery({ query: StartDocument })?.conversations.nodes[0]?.lastMessage?.seq).toBe(9);
+});
+
+test('a cursor that is too old: what was opened further down than the list reaches is asked for anew', async () => {
+  const { client, find, begin } = stage();
+  const events = await begin(1);
+  const query = client.query({ query: ConversationDocument, variables: { id: 'r7' } });
+  (await find('Conversation')).answer({ conversation: { ...conversation(1).conversation, id: 'r7' } });
+  await query;
+  const cursor = events.context.resume?.expired?.(undefined as never, undefined as never); // neither is looked at
+  (await find('Start')).answer(start('c9', 9));
+  await cursor;
+  expect(Object.keys(client.cache.extract() as object).filter((key) => key.startsWith('Conversation:'))).toEqual(['Conversation:r1']);
+  expect(client.readQuery({ query: StartDocument })?.conversations.nodes[0]?.id).toBe('r1');
+});
+
+test.each([['completes', () => undefined], ['fails', () => new Error('INTERNAL')]])('a subscription that %s for good begins anew, from an answer to the first question', async (_, cause) => {
+  vi.useFakeTimers();
+  const { live, asked, find, begin } = stage();
+  const events = await begin(1);
+  const error = cause();
+  if (error) events.fail(error);
+  else events.end();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(live.connection.get().status).toBe('waiting');
+  expect(asked, 'not when everybody does').toEqual([]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  (await find('Start')).fail(new TypeError('Failed to fetch'));
+  await vi.advanceTimersByTimeAsync(2_000);
+  (await find('Start')).answer(start('c5', 5));
+  expect((await find('Events')).variables).toEqual({ after: 'c5' });
+});
+
+test('conversations with news that are not here are fetched until they come', async () => {
+  vi.useFakeTimers();
+  const { find, list, asked, begin } = stage();
+  const events = await begin(1);
+  events.answer({ events: { ...added(3), conversationId: 'r8' } }, false);
+  (await find('OneConversation')).fail(new TypeError('Failed to fetch'));
+  asked.length = 0;
+  await vi.advanceTimersByTimeAsync(1_000);
+  (await find('OneConversation')).answer({ conversation: { ...room(3), id: 'r8' } });
+  await vi.waitFor(() => expect(list()?.sort()).toEqual(['r1', 'r8']));
+  asked.length = 0;
+  events.answer({ events: { ...added(3), conversationId: 'r9' } }, false);
+  (await find('OneConversation')).fail(new CombinedGraphQLErrors({ errors: [{ message: 'no', extensions: { code: 'NOT_FOUND' } }] }));
+  asked.length = 0;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked, 'unless the viewer has left them').toEqual([]);
+});
+
+test('for many conversations with news that are not here the list is asked for', async () => {
+  const { find, list, asked, begin } = stage();
+  const events = await begin(1);
+  for (let n = 10; n < 30; n++) events.answer({ events: { ...added(3), conversationId: `r${n}` } }, false);
+  const rooms = Array.from({ length: 20 }, (_, n) => ({ ...room(3), id: `r${n + 10}` }));
+  (await find('Start')).answer({ ...start('c9', 1), conversations: { __typename: 'ConversationConnection', nodes: rooms, pageInfo: page } });
+  await vi.waitFor(() => expect(list()).toHaveLength(20));
+  expect(asked.map(({ name }) => name)).toEqual(['Start']);
+});
+
+test('a late answer to what was read does not take a newer count back', async () => {
+  const { live, client, find, begin } = stage();
+  const events = await begin(1);
+  const mutation = client.mutate({ mutation: MarkNotificationReadDocument, variables: { notificationId: 'n1' }, fetchPolicy: 'no-cache' });
+  const late = await find('MarkNotificationRead');
+  const told = { cursor: 'c2', at: '2026-11-21T09:00:00Z', unreadCount: 4 };
+  events.answer({ events: { __typename: 'NotificationRead', notificationId: 'n0', ...told } }, false);
+  const unread = () => client.readQuery({ query: StartDocument })?.unreadNotificationCount;
+  await vi.waitFor(() => expect(unread()).toBe(4));
+  late.answer({ markNotificationRead: { cursor: 'c1', unreadCount: 3, notification: { __typename: 'Notification', id: 'n1', readAt: null } } });
+  await mutation;
+  live.apply({ __typename: 'NotificationRead', cursor: 'c1', at: '', notificationId: 'n1', unreadCount: 3 });
+  await new Promise((applied) => setTimeout(applied));
+  expect(unread()).toBe(4);
+});
+
+test('what was sent before the replay has ended leaves the messages that are here', async () => {
+  const { live, find, seqs, begin } = stage();
+  const events = await begin(2);
+  const loaded = live.history.load('r1', 'newest');
+  (await find('History')).answer(history(2));
+  await loaded;
+  events.answer({ events: added(3) }, false);
+  live.apply({ ...added(6), __typename: 'MessageAdded' });
+  expect(seqs()).toEqual([1, 2, 3, 6]);
+  for (const seq of [4, 5, 6]) events.answer({ events: added(seq) }, false);
+  await vi.waitFor(() => expect(seqs()).toEqual([1, 2, 3, 4, 5, 6]));
+});
+
+test('who is signed out while the first answer is on its way is nobody', async () => {
+  const { live, find } = stage();
+  live.start();
+  const first = await find('Start');
+  live.stop();
+  first.answer(start('c0', 0));
+  await new Promise((answered) => setTimeout(answered, 10));
+  expect(live.me.get()).toBeNull();
 });
 
 test('who is not signed in on the server any more is not shown anything', async () => {

@@ -6,6 +6,7 @@ import { tidy } from '../cache';
 import { EventsDocument, HistoryDocument, OneConversationDocument, PresenceChangedDocument, StartDocument } from '../gql/graphql';
 import type { Outbox } from '../outbox';
 import { createStore } from '../store';
+import { codeOf } from '../ui/action';
 import { apply, applyPresence, enter, type Event, forget } from './apply';
 import { History } from './history';
 
@@ -18,8 +19,15 @@ export interface Connection {
 
 /** How many events are kept to be applied again to answers that overtook them. */
 const remembered = 500;
+/** When more conversations than this have messages and are not here, the list is asked for instead of each. */
+const many = 10;
 /** After so many events the cache is tidied: each may leave something behind there. */
 const untidy = 200;
+
+/** Milliseconds before the next attempt: later each time, and not when everybody comes. */
+function spread(failures: number): number {
+  return (Math.min(60_000, 1_000 * 2 ** failures) * (1 + Math.random())) / 2;
+}
 
 /**
  * Keeps the cache of one person as new as the server's log: asks for what the app begins with, then listens to everything
@@ -42,6 +50,12 @@ export class Live {
   #renew: () => Promise<boolean> = async () => false;
   #events: { unsubscribe(): void } | undefined;
   #presence: { unsubscribe(): void } | undefined;
+  #cleared: Promise<unknown> = Promise.resolve();
+  #restart: ReturnType<typeof setTimeout> | undefined;
+  #endings = 0; // how often in a row the events have ended for good
+  #since = 0; // when they were live last
+  readonly #unknown = new Set<string>(); // conversations that have messages and are not here
+  #looking = -1; // the run in which they are being fetched
   #run = 0; // grows with each start and stop: what belongs to an older one is not heeded
   #waiting: Event[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -50,11 +64,11 @@ export class Live {
   #count = 0; // events applied since the start; the last of them are in #applied
 
   /**
-   * A query may be answered as of before an event that the cache shows already. So the events that were applied since it was
-   * asked are applied once more when its answer is in the cache: they say what is so, and never harm.
+   * A query or a mutation may be answered as of before an event that the cache shows already. So the events that were applied
+   * since it was asked are applied once more when its answer is in the cache: they say what is so, and never harm.
    */
   readonly link = new ApolloLink((operation, forward) => {
-    if (operation.operationType !== OperationTypeNode.QUERY) return forward(operation);
+    if (operation.operationType === OperationTypeNode.SUBSCRIPTION) return forward(operation);
     const asked = this.#count;
     return forward(operation).pipe(
       tap(() => {
@@ -85,15 +99,20 @@ export class Live {
     );
   }
 
-  stop(): void {
+  /** @param cleared until then it does not begin again */
+  stop(cleared: Promise<unknown> = Promise.resolve()): void {
     this.#run++;
+    this.#cleared = cleared;
     this.#events?.unsubscribe();
     this.#events = undefined;
     this.#watchPresence(false);
     clearTimeout(this.#timer);
+    clearTimeout(this.#restart);
     this.#timer = undefined;
+    this.#endings = 0;
     this.#waiting = [];
     this.#applied = [];
+    this.#unknown.clear();
     this.history.drop();
     this.me.set(null);
     this.connection.set({ status: 'starting' });
@@ -101,15 +120,19 @@ export class Live {
 
   /** Applies what a mutation has answered, as if its event were here already. It comes, too, and changes nothing. */
   apply(event: Event): void {
+    this.#flush(); // what came before it
     const [client, me] = [this.#client, this.me.get()];
     if (client && me) apply(client.cache, this.history, me, event);
   }
 
   /** Asks for what the app begins with. */
   async #begin(): Promise<string> {
+    const run = this.#run;
+    await this.#cleared;
     const ask = () => this.#the().query({ query: StartDocument, fetchPolicy: 'network-only' });
     let { data } = await ask();
     if (!data?.me && (await this.#renew())) ({ data } = await ask()); // the cookie with the access token may be gone
+    if (run !== this.#run) throw new Error('It was stopped meanwhile.');
     if (!data?.me) throw new Error('Nobody is signed in.');
     this.me.set(data.me.id);
     this.#outbox?.open(data.me.id);
@@ -128,6 +151,7 @@ export class Live {
           status: (status, { retryAt }) => {
             this.connection.set({ status, ...(retryAt !== undefined && { retryAt }) });
             this.#watchPresence(status === 'live');
+            if (status === 'live') this.#since = Date.now();
             if (lost && status === 'live') this.#outbox?.wake();
             lost = status !== 'live' && (lost || status === 'waiting');
           },
@@ -135,9 +159,32 @@ export class Live {
         },
       },
     });
-    this.#events = events.subscribe(({ data }) => {
-      if (data) this.#take(data.events);
+    this.#events = events.subscribe({
+      next: ({ data }) => {
+        if (data) this.#take(data.events);
+      },
+      error: () => this.#over(),
+      complete: () => this.#over(),
     });
+  }
+
+  /** The events have ended, and will not come back by themselves: after a while all is asked for anew, and they begin again. */
+  #over(): void {
+    const run = this.#run;
+    if (Date.now() - this.#since > 60_000) this.#endings = 0; // it went well for long
+    const wait = spread(this.#endings++);
+    this.#watchPresence(false);
+    this.connection.set({ status: 'waiting', retryAt: Date.now() + wait });
+    this.#restart = setTimeout(() => {
+      this.#refetch().then(
+        (cursor) => {
+          if (run === this.#run) this.#listen(cursor);
+        },
+        () => {
+          if (run === this.#run) this.#over();
+        },
+      );
+    }, wait);
   }
 
   /** Signals have nothing to resume: while the way to the server is lost, the subscription to the events looks for it alone. */
@@ -194,14 +241,38 @@ export class Live {
       },
     });
     for (const event of events) if (event.__typename === 'MessageAdded') this.#outbox?.saw(event);
-    for (const id of missing) void this.#fetch(id);
+    for (const id of missing) this.#unknown.add(id);
+    if (missing.size > 0) void this.#look();
   }
 
-  /** A conversation further down than the list reaches has a new message. */
+  /** Conversations further down than the list reaches have new messages: a few are fetched, instead of many the list. */
+  async #look(): Promise<void> {
+    const run = this.#run;
+    if (this.#looking === run) return;
+    this.#looking = run;
+    for (let failures = 0; run === this.#run && this.#unknown.size > 0; ) {
+      const ids = [...this.#unknown];
+      try {
+        if (ids.length > many) await this.#the().query({ query: StartDocument, fetchPolicy: 'network-only' });
+        else for (const id of ids) await this.#fetch(id);
+        if (run === this.#run) for (const id of ids) this.#unknown.delete(id);
+        failures = 0;
+      } catch {
+        await new Promise((again) => setTimeout(again, spread(failures++)));
+      }
+    }
+    if (this.#looking === run) this.#looking = -1;
+  }
+
   async #fetch(id: string): Promise<void> {
     const client = this.#the();
-    const { data } = await client.query({ query: OneConversationDocument, variables: { id }, fetchPolicy: 'network-only', errorPolicy: 'ignore' });
-    if (data) enter(client.cache, data.conversation);
+    try {
+      const { data } = await client.query({ query: OneConversationDocument, variables: { id }, fetchPolicy: 'network-only' });
+      if (data) enter(client.cache, data.conversation);
+    } catch (cause) {
+      const code = codeOf(cause);
+      if (code !== 'NOT_FOUND' && code !== 'FORBIDDEN') throw cause; // the viewer has left it
+    }
   }
 
   /** The log does not reach back to where we were: everything that is shown is asked for anew. */
@@ -209,8 +280,12 @@ export class Live {
     const client = this.#the();
     const cursor = await this.#begin();
     const { cache } = client;
-    for (const key of Object.keys(client.cache.extract() as object)) {
-      if (key.startsWith('Conversation:')) forget(cache, this.history, key.slice('Conversation:'.length));
+    const listed = new Set(client.readQuery({ query: StartDocument })?.conversations.nodes.map(({ id }) => id));
+    for (const key of Object.keys(cache.extract() as object)) {
+      if (!key.startsWith('Conversation:')) continue;
+      const id = key.slice('Conversation:'.length);
+      forget(cache, this.history, id);
+      if (!listed.has(id)) cache.evict({ id: key }); // only those of the list have just come
     }
     const others = ['friends', 'blockedUsers', 'users', 'notifications', 'sessions', 'account', 'notificationPreferences', 'export'];
     for (const fieldName of others) cache.evict({ id: 'ROOT_QUERY', fieldName });
