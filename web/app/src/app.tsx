@@ -18,13 +18,14 @@ interface Props {
 /** The whole app of one person. */
 export function App({ parley, location }: Props) {
   const signedIn = useStore(parley.signedIn);
+  const looking = useStore(parley.looking);
   return (
     <ParleyContext value={parley}>
       <WholePage value={location === undefined}>
         <ApolloProvider client={parley.client}>
           <Router {...(location && { hook: location })}>
             <Boundary>
-              <Toasts>{signedIn ? <SignedIn parley={parley} /> : <Gate />}</Toasts>
+              <Toasts>{signedIn !== null ? <SignedIn key={signedIn} parley={parley} /> : looking ? <main className="empty" aria-busy="true" /> : <Gate />}</Toasts>
             </Boundary>
           </Router>
         </ApolloProvider>

@@ -2,6 +2,7 @@ import { type ApolloClient, CombinedGraphQLErrors } from '@apollo/client';
 import { type MessageTextFragment, SendMessageDocument } from './gql/graphql';
 import { randomKey } from './key';
 import type { Live } from './live/live';
+import { spread } from './spread';
 import { createStore } from './store';
 
 /** A message on its way. It is kept until the server has acknowledged it, also when the page is closed meanwhile. */
@@ -147,7 +148,7 @@ export class Outbox {
       // What was seen may have been another one of the same text.
       this.#change(clientKey, ({ seen: _, ...item }) => ({ ...item, ...(refused && { error: message }) }));
       if (!refused && !attempt.signal.aborted) {
-        wait = retryAfter * 1000 + Math.min(30_000, 500 * 2 ** this.#failures++) * (1 + Math.random()) / 2;
+        wait = retryAfter * 1000 + spread(this.#failures++, 500);
       }
     } finally {
       this.#attempts.delete(conversationId);

@@ -33,7 +33,10 @@ export interface Parley {
   readonly fromTheStart: Store<{ id: string } | null>;
   /** What was begun to be written, by conversation: kept while the page is. */
   readonly drafts: Map<string, string>;
-  readonly signedIn: Store<boolean>;
+  /** Tells the sign-in apart from all others; null while nobody is signed in. */
+  readonly signedIn: Store<string | null>;
+  /** Nobody is signed in as far as this page knows, and the server is being asked. */
+  readonly looking: Store<boolean>;
   /** Why the last session ended; null while none did. */
   readonly ended: Store<Ending | null>;
   signIn(username: string, password: string): Promise<void>;
@@ -67,9 +70,9 @@ export function createParley(options: ParleyOptions): Parley {
       outbox.leave(why === 'signedOut');
       leave();
     },
-    signedIn: () => signedIn.set(true),
+    signedIn: () => signedIn.set(session.id ?? null),
   });
-  const signedIn = createStore(session.signedIn);
+  const signedIn = createStore(session.id ?? null);
   const ended = createStore<Ending | null>(null);
 
   const socket = new URL(url);
@@ -99,17 +102,26 @@ export function createParley(options: ParleyOptions): Parley {
   const drafts = new Map<string, string>();
   live.attach(client, outbox, () => session.renew());
 
+  // The browser may have forgotten what the page has stored, and have the cookies still.
+  const looking = createStore(options.cookie && !session.signedIn);
+  if (looking.get()) {
+    const done = () => looking.set(false);
+    session.restore().then((found) => {
+      if (found) signedIn.set(session.id ?? null);
+    }).catch(() => {}).finally(done); // who cannot be asked is told so by the sign-in page
+    setTimeout(done, 5_000);
+  }
+
   function leave(): void {
-    live.stop();
-    signedIn.set(false);
+    live.stop(client.clearStore().catch(() => {})); // what was asked before is given up meanwhile
+    signedIn.set(null);
     drafts.clear();
-    void client.clearStore();
   }
 
   function enter(tokens: Tokens): void {
     ended.set(null);
     session.begin(tokens);
-    signedIn.set(true);
+    signedIn.set(session.id ?? null);
   }
 
   async function upload(picture: Blob, again = true): Promise<string> {
@@ -125,7 +137,7 @@ export function createParley(options: ParleyOptions): Parley {
 
   const { cookie } = options;
   return {
-    session, client, live, outbox, fromTheStart, drafts, signedIn, ended,
+    session, client, live, outbox, fromTheStart, drafts, signedIn, looking, ended,
     async signIn(username, password) {
       const input: SignInMutationVariables['input'] = { username, password, cookie };
       const { data } = await client.mutate({ mutation: SignInDocument, variables: { input } });

@@ -140,7 +140,7 @@ const words = { starting: 'starting', connecting: 'connecting', replaying: 'catc
 
 function Window({ person, again }: { person: Person; again(): void }) {
   const { name, parley, wire, location } = person;
-  const signedIn = useStore(parley.signedIn);
+  const signedIn = useStore(parley.signedIn) !== null;
   const { status } = useStore(parley.live.connection);
   const cut = useStore(wire.isCut);
   const ended = useStore(parley.ended);

@@ -5,6 +5,7 @@ import { tap } from 'rxjs';
 import { tidy } from '../cache';
 import { EventsDocument, HistoryDocument, OneConversationDocument, PresenceChangedDocument, StartDocument } from '../gql/graphql';
 import type { Outbox } from '../outbox';
+import { spread } from '../spread';
 import { createStore } from '../store';
 import { codeOf } from '../ui/action';
 import { apply, applyPresence, enter, type Event, forget } from './apply';
@@ -23,11 +24,6 @@ const remembered = 500;
 const many = 10;
 /** After so many events the cache is tidied: each may leave something behind there. */
 const untidy = 200;
-
-/** Milliseconds before the next attempt: later each time, and not when everybody comes. */
-function spread(failures: number): number {
-  return (Math.min(60_000, 1_000 * 2 ** failures) * (1 + Math.random())) / 2;
-}
 
 /**
  * Keeps the cache of one person as new as the server's log: asks for what the app begins with, then listens to everything
@@ -86,7 +82,7 @@ export class Live {
 
   /** Begins, or begins again after a failure. */
   start(): void {
-    this.stop();
+    this.stop(this.#cleared);
     const run = this.#run;
     this.failure.set(null);
     this.#begin().then(

@@ -4,6 +4,7 @@ import { type ConversationQuery, SetTypingDocument } from '../gql/graphql';
 import { useParley, WholePage } from '../ui/context';
 import { Icon } from '../ui/icons';
 import { nameOf } from './conversation-list';
+import { sends } from './sends';
 
 /** Characters that a message may have. */
 const longest = 4_000;
@@ -49,7 +50,7 @@ export function Composer({ conversation, sent }: { conversation: ConversationQue
     field.current?.focus();
   };
   const key = (event: KeyboardEvent) => {
-    if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return;
+    if (!sends(event.nativeEvent)) return;
     if (!matchMedia('(hover: hover)').matches) return; // on a screen keyboard it is a new line
     event.preventDefault();
     submit();

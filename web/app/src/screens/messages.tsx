@@ -3,7 +3,9 @@ import { memo, type ReactNode, useCallback, useEffect, useLayoutEffect, useMemo,
 import { Virtualizer, type VirtualizerHandle } from 'virtua';
 import { type ConversationQuery, MarkReadDocument } from '../gql/graphql';
 import type { Stretch } from '../live/history';
+import { spread } from '../spread';
 import { useStore } from '../store';
+import { passing } from '../ui/action';
 import { Avatar } from '../ui/avatar';
 import { useMe, useParley } from '../ui/context';
 import { Icon } from '../ui/icons';
@@ -122,7 +124,7 @@ export function Messages({ conversation, stretch: { nodes, pageInfo }, fromTheSt
           {unreadCount > 0 ? `${unreadCount} new` : 'Newest'}
         </button>
       )}
-      <Announcer nodes={nodes} me={me} />
+      <Announcer nodes={nodes} newest={!pageInfo.hasNextPage} me={me} />
     </div>
   );
 }
@@ -144,36 +146,50 @@ function useMarkRead({ id, unreadCount, lastMessage }: ConversationQuery['conver
     };
   }, []);
   const seq = lastMessage?.seq ?? 0;
+  const [failures, setFailures] = useState(0);
   useEffect(() => {
     if (!looking || !end || unreadCount === 0) return;
+    let over = false;
     const timer = setTimeout(() => {
-      // Not told when it fails: it is tried again with the next message, or the next look.
       mark({ variables: { conversationId: id, seq } }).then(
         ({ data }) => {
           if (!data) return;
           const { cursor, receipt } = data.markRead;
           live.apply({ __typename: 'ReceiptUpdated', cursor, at: receipt.readAt ?? '', conversationId: id, receipt });
+          setFailures(0);
         },
-        () => {},
+        (cause: unknown) => {
+          if (!over && passing(cause)) setFailures(failures + 1); // not told: it is tried again
+        },
       );
-    }, 250);
-    return () => clearTimeout(timer);
-  }, [looking, end, unreadCount, seq, id, mark, live, me]);
+    }, failures === 0 ? 250 : spread(failures));
+    return () => {
+      over = true;
+      clearTimeout(timer);
+    };
+  }, [looking, end, unreadCount, seq, id, mark, live, me, failures]);
 }
 
 function isLooking(): boolean {
   return document.visibilityState === 'visible' && document.hasFocus();
 }
 
-/** Reads out what others say while the conversation is open. */
-function Announcer({ nodes, me }: { nodes: Stretch['nodes']; me: string }) {
-  const last = nodes.at(-1);
-  const [from] = useState(last?.seq ?? 0);
-  const text = last && last.seq > from && last.sender.id !== me ? `${last.sender.displayName}: ${last.body}` : '';
+/** Reads out what others say while the conversation is open, each message once; not what is paged through. */
+function Announcer({ nodes, newest, me }: { nodes: Stretch['nodes']; newest: boolean; me: string }) {
+  const [told, setTold] = useState({ upTo: nodes.at(-1)?.seq ?? 0, newest, messages: [] as Stretch['nodes'] });
+  const last = nodes.at(-1)?.seq ?? 0;
+  if (last > told.upTo || newest !== told.newest) {
+    const fresh = told.newest && newest ? nodes.filter(({ seq, sender }) => seq > told.upTo && sender.id !== me) : [];
+    setTold({ upTo: Math.max(last, told.upTo), newest, messages: [...told.messages, ...fresh].slice(-3) });
+  }
   return (
-    <p className="hidden" role="log" aria-live="polite">
-      {text}
-    </p>
+    <div className="hidden" role="log" aria-live="polite">
+      {told.messages.map(({ id, sender, body }) => (
+        <p key={id}>
+          {sender.displayName}: {body}
+        </p>
+      ))}
+    </div>
   );
 }
 

@@ -18,7 +18,7 @@ export function codeOf(cause: unknown): string | undefined {
 }
 
 /** Whether the same may go well another time. */
-function passing(cause: unknown): boolean {
+export function passing(cause: unknown): boolean {
   const code = codeOf(cause);
   return code === undefined || code === 'UNAVAILABLE' || code === 'RATE_LIMITED' || code === 'INTERNAL';
 }
