@@ -64,7 +64,7 @@ export class History {
     const where = { newest: { last: page }, oldest: { first: page }, older: { last: page, before: startCursor ?? null }, newer: { first: page, after: endCursor ?? null } }[way];
     const incoming = await this.#ask({ id, ...where });
     if (!incoming) return;
-    if (turn !== shelf.turn) return way === 'newest' ? this.load(id, way) : undefined;
+    if (turn !== shelf.turn) return way === 'newest' && !shelf.stretch.get() ? this.load(id, way) : undefined;
     const { nodes, pageInfo } = incoming;
     const [first, last] = [nodes[0], nodes.at(-1)];
     if (first && pageInfo.startCursor !== null) shelf.places.set(first.seq, pageInfo.startCursor);
