@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http/httptrace"
 	"reflect"
 	"strconv"
 	"strings"
@@ -28,6 +29,9 @@ type Options struct {
 	Expired func(ctx context.Context, operation string) (cursor string, err error)
 	// Status is told of each connection, and with an error of each that is lost. It must not wait.
 	Status func(connected bool, err error)
+	// Skipped is told of what the generated code could not read and so was left out: an event of a type that the server has
+	// learned since the code was generated. It must not wait.
+	Skipped func(operation string, err error)
 
 	Dialer         *websocket.Dialer // nil: websocket.DefaultDialer
 	MinWait        time.Duration     // before the second attempt; each further one waits twice as long, with jitter; 200 ms
@@ -61,11 +65,13 @@ func (e Errors) code() string {
 
 // Client is a graphql.WebSocketClient. Its methods may be called from any goroutine.
 type Client struct {
-	url  string
-	o    Options
-	stop context.CancelFunc // ends run
-	done chan struct{}      // closed when run has ended
-	errs chan error
+	url      string
+	o        Options
+	life     context.Context // until Close
+	stop     context.CancelFunc
+	done     chan struct{} // closed when run has ended
+	errs     chan error
+	starting sync.Mutex // held by Start, outside of mu
 
 	mu      sync.Mutex
 	started bool
@@ -103,25 +109,44 @@ func New(url string, o Options) *Client {
 	if o.Status == nil {
 		o.Status = func(bool, error) {}
 	}
-	return &Client{url: url, o: o, done: make(chan struct{}), errs: make(chan error, 1), subs: map[string]*subscription{}}
+	if o.Skipped == nil {
+		o.Skipped = func(string, error) {}
+	}
+	c := &Client{url: url, o: o, done: make(chan struct{}), errs: make(chan error, 1), subs: map[string]*subscription{}}
+	c.life, c.stop = context.WithCancel(context.Background())
+	return c
 }
 
 // Start connects. Its error is that of the first attempt, after which Start may be called again; later connections are the
 // client's own affair. The channel gets at most one error, the one because of which the client has given up (a session that
-// has ended, a protocol that the server does not speak), and is closed by Close. ctx is for the first connection alone.
+// has ended, a protocol that the server does not speak), and is closed by Close. ctx is for the first connection alone; Close
+// ends a Start that is under way with ErrClosed.
 func (c *Client) Start(ctx context.Context) (chan error, error) {
+	c.starting.Lock()
+	defer c.starting.Unlock()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.started || c.over {
+	idle := !c.started && !c.over
+	c.mu.Unlock()
+	if !idle {
 		return nil, errors.New("parley: started already, or closed")
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
 	conn, err := c.dial(ctx, false)
-	if err != nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.over:
+		if conn != nil {
+			conn.hangUp()
+		}
+		return nil, ErrClosed
+	case err != nil:
 		return nil, err
 	}
-	run, stop := context.WithCancel(context.Background())
-	c.started, c.stop, c.conn = true, stop, conn
-	go c.run(run, conn)
+	c.started, c.conn = true, conn
+	go c.run(c.life, conn)
 	return c.errs, nil
 }
 
@@ -131,10 +156,10 @@ func (c *Client) Close() error {
 	started, conn := c.started, c.conn
 	c.over, c.started = true, false
 	c.mu.Unlock()
+	c.stop()
 	if !started {
 		return nil
 	}
-	c.stop()
 	if conn != nil {
 		conn.leave()
 	}
@@ -168,7 +193,7 @@ func (c *Client) Subscribe(req *graphql.Request, channel any, forward graphql.Fo
 	c.mu.Unlock()
 	go func() {
 		defer close(s.done)
-		s.deliver(c.fail)
+		s.deliver(c.o.Skipped)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.subs, s.id)
@@ -184,16 +209,17 @@ func (c *Client) Subscribe(req *graphql.Request, channel any, forward graphql.Fo
 func (c *Client) Unsubscribe(id string) error {
 	c.mu.Lock()
 	s, conn := c.subs[id], c.conn
-	ended := s != nil && s.ended
+	if s != nil {
+		s.unwant() // before the next connection can be there, and ask for it
+	}
 	c.mu.Unlock()
 	if s == nil {
 		return nil
 	}
-	if conn != nil && !ended {
-		_ = conn.write(frame{ID: id, Type: "complete"}) // or the connection is lost, and the subscription with it
-		conn.forget(s)
+	if conn != nil {
+		conn.unsubscribe(s)
 	}
-	s.cancel()
+	s.drain()
 	return nil
 }
 
@@ -261,7 +287,8 @@ func (c *Client) run(ctx context.Context, conn *connection) {
 		select {
 		case <-s.done:
 		case <-ctx.Done():
-			s.cancel()
+			s.unwant()
+			s.drain()
 		}
 	}
 }
@@ -312,7 +339,7 @@ func (c *Client) serve(ctx context.Context, conn *connection) error {
 			err = conn.write(frame{Type: "pong"})
 		case "next":
 			if s != nil && s.fresh(f.Payload) {
-				s.push(f.Payload)
+				err = s.push(ctx, f.Payload)
 			}
 		case "error":
 			if s != nil {
@@ -347,10 +374,10 @@ func (c *Client) refused(ctx context.Context, conn *connection, s *subscription,
 	case "UNAVAILABLE", "RATE_LIMITED": // with the next connection, which waits
 		return errs
 	}
-	s.push(json.RawMessage(`{"data":null,"errors":` + string(payload) + `}`))
+	err := s.push(ctx, json.RawMessage(`{"data":null,"errors":`+string(payload)+`}`))
 	conn.forget(s)
 	c.end(s)
-	return nil
+	return err
 }
 
 // end lets deliver come to an end.
@@ -361,13 +388,24 @@ func (c *Client) end(s *subscription) {
 	close(s.queue)
 }
 
-func (c *Client) dial(ctx context.Context, refused bool) (*connection, error) {
+func (c *Client) dial(ctx context.Context, refused bool) (conn *connection, err error) {
 	token, err := c.o.Token(ctx, refused)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.o.Silence)
 	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err() // rather than that the connection is closed
+		}
+	}()
+	// Once there is a connection the dialer does not look at the context any more.
+	stop := func() bool { return false }
+	defer func() { stop() }()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		stop = context.AfterFunc(ctx, func() { _ = i.Conn.Close() })
+	}})
 	d := *c.o.Dialer
 	d.Subprotocols = []string{"graphql-transport-ws"}
 	ws, resp, err := d.DialContext(ctx, c.url, nil)
@@ -377,7 +415,7 @@ func (c *Client) dial(ctx context.Context, refused bool) (*connection, error) {
 		}
 		return nil, err
 	}
-	conn := &connection{ws: ws, silence: c.o.Silence, quit: make(chan struct{}), known: map[*subscription]bool{}}
+	conn = &connection{ws: ws, silence: c.o.Silence, quit: make(chan struct{}), known: map[*subscription]bool{}}
 	ws.SetReadLimit(c.o.MaxMessageSize)
 	init := frame{Type: "connection_init"}
 	if token != "" {
@@ -431,11 +469,11 @@ func (c *connection) locked(f frame) error {
 	return c.ws.WriteJSON(f)
 }
 
-// subscribe asks for a subscription, once.
+// subscribe asks for a subscription, once, and not for what nobody wants any more.
 func (c *connection) subscribe(s *subscription) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.known[s] {
+	if c.known[s] || s.unwanted() {
 		return nil
 	}
 	c.known[s] = true
@@ -444,6 +482,16 @@ func (c *connection) subscribe(s *subscription) error {
 		return err
 	}
 	return c.locked(frame{ID: s.id, Type: "subscribe", Payload: payload})
+}
+
+// unsubscribe ends what was asked for. If it fails, the connection is lost and the subscription with it.
+func (c *connection) unsubscribe(s *subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known[s] {
+		delete(c.known, s)
+		_ = c.locked(frame{ID: s.id, Type: "complete"})
+	}
 }
 
 func (c *connection) forget(s *subscription) {

@@ -2,6 +2,7 @@ package parley
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"reflect"
 	"sync"
@@ -18,7 +19,7 @@ type subscription struct {
 
 	queue chan json.RawMessage // run sends and closes
 	ended bool                 // queue is closed; guarded by the client's mutex
-	quit  chan struct{}        // closed by cancel: nobody takes anything any more
+	quit  chan struct{}        // closed by unwant: nobody takes anything any more
 	once  sync.Once
 	done  chan struct{} // closed at the end of deliver, after the channel
 
@@ -78,16 +79,19 @@ func (s *subscription) last() string {
 	return s.cursor
 }
 
-// push waits for a place in the queue.
-func (s *subscription) push(payload json.RawMessage) {
+// push waits for a place in the queue, and fails when the client is closed meanwhile.
+func (s *subscription) push(ctx context.Context, payload json.RawMessage) error {
 	select {
 	case s.queue <- payload:
 	case <-s.quit:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
+	return nil
 }
 
 // deliver hands on what comes until the queue is closed or nobody wants it.
-func (s *subscription) deliver(fail func(error)) {
+func (s *subscription) deliver(skipped func(operation string, err error)) {
 	defer s.channel.Close()
 	for {
 		select {
@@ -103,15 +107,28 @@ func (s *subscription) deliver(fail func(error)) {
 				return
 			}
 			if err := s.forward(s.channel.Interface(), payload); err != nil {
-				fail(err)
+				skipped(s.name, err)
 			}
 		}
 	}
 }
 
-// cancel ends deliver, which may be sending on the channel: what it sends is thrown away.
-func (s *subscription) cancel() {
+// unwant has deliver come to an end.
+func (s *subscription) unwant() {
 	s.once.Do(func() { close(s.quit) })
+}
+
+func (s *subscription) unwanted() bool {
+	select {
+	case <-s.quit:
+		return true
+	default:
+		return false
+	}
+}
+
+// drain waits for the end of deliver, which may be sending on the channel: what it sends is thrown away.
+func (s *subscription) drain() {
 	for {
 		chosen, _, open := reflect.Select([]reflect.SelectCase{
 			{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(s.done)},
