@@ -54,7 +54,9 @@ func PresentError(log *slog.Logger) graphql.ErrorPresenterFunc {
 		if theirs != nil {
 			out.Locations = theirs.Locations
 		}
-		if in := inputPath(ctx, ours, theirs); in != nil && ours.Code == chat.CodeBadInput {
+		// UNAUTHENTICATED with a path is a password that is wrong; without one it is the session, which clients renew.
+		about := ours.Code == chat.CodeBadInput || ours.Code == chat.CodeUnauthenticated && ours.Path != nil
+		if in := inputPath(ctx, ours, theirs); in != nil && about {
 			out.Extensions["inputPath"] = in
 		}
 		if ours.RetryAfter > 0 {

@@ -47,6 +47,8 @@ func TestPresentError(t *testing.T) {
 		{"where in the input, without its argument", chat.BadInput("too long", "body"), "too long", m{"code": "BAD_USER_INPUT", "inputPath": []any{"input", "body"}}, false},
 		{"an id that is none", gqlerror.WrapPath(below, chat.BadInput("not an id")), "not an id", m{"code": "BAD_USER_INPUT", "inputPath": []any{"input", "ids", 2}}, false},
 		{"a scalar of gqlgen's", gqlerror.WrapPath(below, errors.New("json.Number is not a bool")), "json.Number is not a bool", m{"code": "BAD_USER_INPUT", "inputPath": []any{"input", "ids", 2}}, false},
+		{"a password that is wrong", &chat.Error{Code: chat.CodeUnauthenticated, Message: "wrong", Path: []string{"password"}}, "wrong", m{"code": "UNAUTHENTICATED", "inputPath": []any{"input", "password"}}, false},
+		{"nobody is signed in", chat.ErrUnauthenticated, "sign in first", m{"code": "UNAUTHENTICATED"}, false},
 		{"later", &chat.Error{Code: chat.CodeRateLimited, Message: "slow down", RetryAfter: 1200 * time.Millisecond}, "slow down", m{"code": "RATE_LIMITED", "retryAfter": 2}, false},
 		{"the validator's", &gqlerror.Error{Message: "Cannot query", Extensions: m{"code": "GRAPHQL_VALIDATION_FAILED"}}, "Cannot query", m{"code": "GRAPHQL_VALIDATION_FAILED"}, false},
 		{"cancelled", fmt.Errorf("query: %w", context.Canceled), "the request was cancelled or took too long", m{"code": "UNAVAILABLE"}, false},

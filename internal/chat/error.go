@@ -11,7 +11,7 @@ type Code string
 
 // The codes, as clients meet them.
 const (
-	CodeUnauthenticated Code = "UNAUTHENTICATED"   // no valid credentials
+	CodeUnauthenticated Code = "UNAUTHENTICATED"   // no valid credentials; with a Path those in the input, else those of the session
 	CodeForbidden       Code = "FORBIDDEN"         // the viewer sees the thing, and may not do this to it
 	CodeNotFound        Code = "NOT_FOUND"         // there is no such thing for this viewer
 	CodeBadInput        Code = "BAD_USER_INPUT"    // Path says which part of the input

@@ -207,7 +207,7 @@ func TestChangeEmail(t *testing.T) {
 			wantCode(t, err, chat.CodeBadInput, "input", "email")
 		}
 		_, _, err := b.ChangeEmail(t.Context(), viewer(in), "new@example.org", "wrong horse")
-		wantCode(t, err, chat.CodeUnauthenticated)
+		wantCode(t, err, chat.CodeUnauthenticated, "currentPassword")
 		b.happened(t, before, in.User.ID)
 		b.nothingMailed(t)
 
@@ -283,7 +283,7 @@ func TestResetPassword(t *testing.T) {
 			t.Error("the wrong sessions have ended")
 		}
 		_, err = b.SignIn(t.Context(), laptop, "ada", password)
-		wantCode(t, err, chat.CodeUnauthenticated)
+		wantCode(t, err, chat.CodeUnauthenticated, "input")
 		in, err := b.SignIn(t.Context(), laptop, "ada", fmt.Sprint("battery staple ", won))
 		if err != nil {
 			t.Fatal(err)

@@ -70,7 +70,7 @@ func (s *Service) ChangePassword(ctx context.Context, v chat.Viewer, current, wa
 	return &u, pos, err
 }
 
-var errCurrentPassword = &chat.Error{Code: chat.CodeUnauthenticated, Message: "the current password is wrong"}
+var errCurrentPassword = &chat.Error{Code: chat.CodeUnauthenticated, Message: "the current password is wrong", Path: []string{"currentPassword"}}
 
 // confirm says that the viewer knows their password, whose hash it returns for lockConfirmed.
 func (s *Service) confirm(ctx context.Context, v chat.Viewer, current string) (hash string, err error) {

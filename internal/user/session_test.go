@@ -182,7 +182,7 @@ func TestChangePassword(t *testing.T) {
 		}
 		before := b.head(t)
 		_, _, err := b.ChangePassword(t.Context(), viewer(here), "wrong horse", next)
-		wantCode(t, err, chat.CodeUnauthenticated)
+		wantCode(t, err, chat.CodeUnauthenticated, "currentPassword")
 		_, _, err = b.ChangePassword(t.Context(), viewer(gone), password, next)
 		wantCode(t, err, chat.CodeUnauthenticated)
 		for _, bad := range []string{"short", strings.Repeat("x", 257)} {
@@ -205,7 +205,7 @@ func TestChangePassword(t *testing.T) {
 			t.Error(err)
 		}
 		_, err = b.SignIn(t.Context(), laptop, "ada", password)
-		wantCode(t, err, chat.CodeUnauthenticated)
+		wantCode(t, err, chat.CodeUnauthenticated, "input")
 		if _, err = b.SignIn(t.Context(), laptop, "ada", next); err != nil {
 			t.Error(err)
 		}
@@ -232,7 +232,7 @@ func TestChangePasswordTogether(t *testing.T) {
 				done++
 				continue
 			}
-			wantCode(t, err, chat.CodeUnauthenticated)
+			wantCode(t, err, chat.CodeUnauthenticated, "currentPassword")
 		}
 		if done != 1 {
 			t.Error(done, "changes were made")

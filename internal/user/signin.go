@@ -22,7 +22,7 @@ type SignedIn struct {
 }
 
 var (
-	errCredentials = &chat.Error{Code: chat.CodeUnauthenticated, Message: "wrong username or password"}
+	errCredentials = &chat.Error{Code: chat.CodeUnauthenticated, Message: "wrong username or password", Path: []string{"input"}}
 	errRefresh     = &chat.Error{Code: chat.CodeUnauthenticated, Message: "the refresh token is not valid, or no longer; sign in again"}
 )
 

@@ -133,7 +133,7 @@ func TestSignIn(t *testing.T) {
 		} {
 			before := b.hashes.Load()
 			_, err := b.SignIn(t.Context(), laptop, c.name, c.password)
-			wantCode(t, err, chat.CodeUnauthenticated)
+			wantCode(t, err, chat.CodeUnauthenticated, "input")
 			if err.Error() != "UNAUTHENTICATED: wrong username or password" {
 				t.Error(err)
 			}
@@ -151,7 +151,7 @@ func TestSignInsPerUser(t *testing.T) {
 		b.signUp(t, "grace")
 		for i := range 5 {
 			_, err := b.SignIn(t.Context(), token.Client{Addr: fmt.Sprint("192.0.2.", i)}, "ada", "wrong horse")
-			wantCode(t, err, chat.CodeUnauthenticated)
+			wantCode(t, err, chat.CodeUnauthenticated, "input")
 		}
 		hashes := b.hashes.Load()
 		_, err := b.SignIn(t.Context(), laptop, "Ada", password)
@@ -169,7 +169,7 @@ func TestSignInsPerUser(t *testing.T) {
 
 		for range 5 {
 			_, _, err := b.ChangePassword(t.Context(), viewer(up), "wrong horse", "battery staple")
-			wantCode(t, err, chat.CodeUnauthenticated)
+			wantCode(t, err, chat.CodeUnauthenticated, "currentPassword")
 		}
 		_, _, err = b.ChangePassword(t.Context(), viewer(up), password, "battery staple")
 		wantCode(t, err, chat.CodeRateLimited)
@@ -255,19 +255,19 @@ func TestSignInsPerAddr(t *testing.T) {
 		if _, err := b.SignUp(t.Context(), token.Client{Addr: "2001:db8::1"}, user.NewAccount{Username: "ada", Password: password}); err != nil {
 			t.Fatal(err)
 		}
-		wantCode(t, from("2001:db8::2", 1), chat.CodeUnauthenticated)
-		wantCode(t, from("2001:db8::ffff:1", 2), chat.CodeUnauthenticated)
+		wantCode(t, from("2001:db8::2", 1), chat.CodeUnauthenticated, "input")
+		wantCode(t, from("2001:db8::ffff:1", 2), chat.CodeUnauthenticated, "input")
 		wantCode(t, from("2001:db8::3", 3), chat.CodeRateLimited)
 		_, err := b.SignUp(t.Context(), token.Client{Addr: "2001:db8::4"}, user.NewAccount{Username: "grace", Password: password})
 		wantCode(t, err, chat.CodeRateLimited)
-		wantCode(t, from("2001:db8:0:1::1", 4), chat.CodeUnauthenticated)
+		wantCode(t, from("2001:db8:0:1::1", 4), chat.CodeUnauthenticated, "input")
 		for i := range 3 {
-			wantCode(t, from("192.0.2.1", i), chat.CodeUnauthenticated)
+			wantCode(t, from("192.0.2.1", i), chat.CodeUnauthenticated, "input")
 		}
 		wantCode(t, from("::ffff:192.0.2.1", 5), chat.CodeRateLimited)
-		wantCode(t, from("192.0.2.2", 6), chat.CodeUnauthenticated)
+		wantCode(t, from("192.0.2.2", 6), chat.CodeUnauthenticated, "input")
 		for i := range 5 {
-			wantCode(t, from("", i), chat.CodeUnauthenticated)
+			wantCode(t, from("", i), chat.CodeUnauthenticated, "input")
 		}
 	})
 }

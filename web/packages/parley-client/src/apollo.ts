@@ -68,7 +68,7 @@ export function resumeLink(apollo: Apollo, transport: Transport, options: Option
 
 /**
  * A link for queries and mutations, before `HttpLink`: it sends the session's token and, when the server takes that for worn
- * out, refreshes and tries once more.
+ * out, refreshes and tries once more. A wrong password is `UNAUTHENTICATED`, too, but with `inputPath`, and is handed on.
  */
 export function authLink(apollo: Pick<Apollo, 'ApolloLink' | 'Observable'>, session: Session): ApolloLink {
   return new apollo.ApolloLink(

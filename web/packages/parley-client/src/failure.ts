@@ -62,7 +62,8 @@ export function failureOf(cause: unknown): Failure {
   if (errors.length > 0 || Array.isArray(cause)) {
     const error = cause instanceof ParleyError ? cause : new ParleyError(errors[0]?.message ?? 'refused', { errors, cause });
     const retryAfter = errors[0]?.extensions?.['retryAfter'];
-    return failure(kinds[error.code ?? ''] ?? 'fatal', error, 1_000 * (typeof retryAfter === 'number' ? retryAfter : header));
+    const kind = isInput(errors[0]) ? 'fatal' : (kinds[error.code ?? ''] ?? 'fatal');
+    return failure(kind, error, 1_000 * (typeof retryAfter === 'number' ? retryAfter : header));
   }
   const code = property(cause, 'code');
   const reason = property(cause, 'reason');
@@ -103,6 +104,11 @@ function closed(code: number, reason: string, cause: unknown): Failure {
 
 function failure(kind: Failure['kind'], error: ParleyError, after = 0, spread = 0): Failure {
   return { kind, after, spread, error };
+}
+
+/** Says whether it is about what was given: a wrong password is UNAUTHENTICATED, too. */
+function isInput(problem: Problem | undefined): boolean {
+  return problem?.extensions?.['inputPath'] !== undefined;
 }
 
 function isProblem(x: unknown): x is Problem {

@@ -8,6 +8,7 @@ import { password, Person, Server } from './world.ts';
 
 const SESSIONS = gql`query Sessions { sessions { nodes { id current } } }`;
 const CREATE = gql`mutation Create { createGroup(input: { title: "one" }) { conversation { id } } }`;
+const CHANGE = gql`mutation Change($input: ChangePasswordInput!) { changePassword(input: $input) { cursor } }`;
 const SIGN_IN = gql`mutation SignIn($input: SignInInput!) { signIn(input: $input) { accessToken accessTokenExpiresAt refreshToken } }`;
 
 function connect(t: TestContext, url: string, session: Session, http = fetch): ApolloClient {
@@ -23,6 +24,18 @@ function connect(t: TestContext, url: string, session: Session, http = fetch): A
 /** Makes the access token worthless, and leaves the refresh token as it is. */
 async function wear(person: Person): Promise<void> {
   person.session.begin({ ...(await person.signIn()).signIn, accessToken: 'worn out' });
+}
+
+/** Counts what is sent to the server. */
+function counted(): { count: number; fetch: typeof fetch } {
+  const counter = {
+    count: 0,
+    fetch: ((input, init) => {
+      counter.count++;
+      return fetch(input, init);
+    }) as typeof fetch,
+  };
+  return counter;
 }
 
 const codeOf = (error: unknown) => (CombinedGraphQLErrors.is(error) ? error.errors[0]?.extensions?.['code'] : error);
@@ -74,6 +87,21 @@ describe('authLink', { timeout: 120_000 }, () => {
     person.session.begin({ accessToken: 'nonsense', refreshToken: 'nonsense', accessTokenExpiresAt: new Date(Date.now() + 600_000).toISOString() });
     await assert.rejects(client.query({ query: SESSIONS }), (error) => codeOf(error) === 'UNAUTHENTICATED');
     assert.deepEqual(person.endings, ['ended']);
+  });
+
+  it('asks once with a wrong password, which is not the fault of the session', async (t) => {
+    const server = await Server.start(t);
+    const network = counted();
+    const person = await Person.signUp(t, server);
+    const client = connect(t, server.url, person.session, network.fetch);
+    const { version } = person.session;
+    const input = { currentPassword: 'not this one', newPassword: 'battery horse correct' };
+    await assert.rejects(client.mutate({ mutation: CHANGE, variables: { input } }), (error) => codeOf(error) === 'UNAUTHENTICATED');
+    const signIn = { username: person.username, password: 'not this one' };
+    await assert.rejects(client.mutate({ mutation: SIGN_IN, variables: { input: signIn } }), (error) => codeOf(error) === 'UNAUTHENTICATED');
+    assert.equal(network.count, 2);
+    await assert.rejects(person.session.request('mutation ($input: SignInInput!) { signIn(input: $input) { cursor } }', { input: signIn }), /wrong/);
+    assert.equal(person.session.version, version, 'refreshed for it');
   });
 
   it('does nothing as somebody else who has signed in meanwhile', async (t) => {
