@@ -63,7 +63,9 @@ func (r *mutationResolver) SignOut(ctx context.Context) (*model.SignOutPayload, 
 	if err != nil {
 		return nil, err
 	}
-	token.CarrierFrom(ctx).Clear()
+	if c := token.CarrierFrom(ctx); c != nil && !c.Header {
+		c.Clear()
+	}
 	return &model.SignOutPayload{Cursor: r.cursor(pos)}, nil
 }
 

@@ -120,6 +120,20 @@ func TestTokensInCookies(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		other, err := a.graph.Users.SignIn(ctx, c.Client, "ada", "correct horse")
+		if err != nil {
+			t.Fatal(err)
+		}
+		bearer, _, err := a.graph.Users.Authenticate(ctx, other.Access)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, c = overHTTP(t, first[token.RefreshCookie])
+		c.Header = true
+		if _, err := a.do(chat.WithViewer(ctx, bearer), `mutation{signOut{cursor}}`, nil); err != nil || len(c.Cookies()) != 0 {
+			t.Error("a session that is not theirs cleared the cookies", c.Cookies(), err)
+		}
+
 		ctx, c = overHTTP(t, first[token.RefreshCookie])
 		in, err := a.do(ctx, `mutation{refreshSession`+payload+`}`, nil)
 		if err != nil || in["accessToken"] != nil || in["refreshToken"] != nil || cookies(c)[token.RefreshCookie] == first[token.RefreshCookie] {

@@ -26,6 +26,7 @@ type Carrier struct {
 	RefreshToken string    // from the cookie; empty without one
 	Expires      time.Time // of the access token the request came with
 	Refused      error     // why the access token the request came with does not count; nil without one or if it does
+	Header       bool      // the request says by a header who makes it; cookies that came along may be another account's
 	Settable     bool      // an answer over HTTP follows, which can set cookies
 
 	mu      sync.Mutex

@@ -44,6 +44,7 @@ func (a authenticator) wrap(next http.Handler) http.Handler {
 			Settable: ours && !upgrade && !request.WantsStream(r.Header.Values("Accept")),
 		}
 		access, given := bearer(r)
+		c.Header = given
 		if ours {
 			if k, err := r.Cookie(token.RefreshCookie); err == nil {
 				c.RefreshToken = k.Value

@@ -26,7 +26,7 @@ func TestWhoMakesTheRequest(t *testing.T) {
 	const cookie, refresh = "Cookie: parley_access=good", "Cookie: parley_refresh=r"
 	tests := []struct {
 		name    string
-		headers []string
+		headers []string // the one of the token first
 		signed  bool
 		refused bool
 		refresh string
@@ -58,7 +58,8 @@ func TestWhoMakesTheRequest(t *testing.T) {
 				t.Errorf("signed in: %v (%v)", got, r.Data["me"])
 			}
 			carrier, ok := r.Data["cursor"].([]any)
-			if !ok || carrier[2] != tt.refresh || carrier[3] != tt.refused {
+			header := len(tt.headers) > 0 && strings.HasPrefix(tt.headers[0], "Authorization:")
+			if !ok || carrier[2] != tt.refresh || carrier[3] != tt.refused || carrier[5] != header {
 				t.Errorf("carrier %v", carrier)
 			}
 		})

@@ -70,7 +70,7 @@ func answer(ctx context.Context) *graphql.Response {
 			}
 		case "cursor":
 			c := token.CarrierFrom(ctx)
-			v = []any{c.Client.Addr, c.Client.UserAgent, c.RefreshToken, c.Refused != nil, c.Settable}
+			v = []any{c.Client.Addr, c.Client.UserAgent, c.RefreshToken, c.Refused != nil, c.Settable, c.Header}
 		case "refreshSession":
 			v = token.CarrierFrom(ctx).Set("new-access", "new-refresh", time.Now().Add(time.Minute), time.Now().Add(time.Hour))
 		case "signOut":
