@@ -43,7 +43,7 @@ type Config struct {
 	PushKey     string `env:"PARLEY_PUSH_KEY" flag:"push-key" secret:"true" help:"private VAPID key of Web Push, 32 bytes in base64url; empty: it follows from the secret; with another one browsers must subscribe anew"`
 	PushContact string `env:"PARLEY_PUSH_CONTACT" flag:"push-contact" help:"whom push services write to when something goes wrong: mailto:admin@example.org, or an https:// address; empty: the sender of mail"`
 
-	Origins        []string `env:"PARLEY_ORIGINS" flag:"origins" help:"web origins, separated by commas, that may call the API with cookies and open sockets, such as https://app.example.org; the server's own is always allowed, and localhost in development"`
+	Origins        []string `env:"PARLEY_ORIGINS" flag:"origins" help:"web origins, separated by commas, that may open sockets and, on the same site, call the API with cookies, such as https://app.example.org; the server's own is always allowed, and localhost in development"`
 	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" flag:"trusted-proxies" help:"addresses or networks, separated by commas, of the proxies whose X-Forwarded-For is believed"`
 
 	OutboundAllow []string `env:"PARLEY_OUTBOUND_ALLOW" flag:"outbound-allow" help:"addresses or networks, separated by commas, that may be called although they are not public, such as 10.1.0.0/16: whoever can set up a webhook reaches what listens there"`
