@@ -3,7 +3,9 @@
 # SQLite is one Go package made from C, on one thread: looking for races inside of it finds none, and halves all else.
 RACE     = -race -gcflags=github.com/ncruces/go-sqlite3-wasm/...=-race=false
 GOTEST  ?= go test $(RACE) -timeout 20m
-TOOL     = go tool -modfile=tools/go.mod
+TOOL     = go tool -modfile=$(CURDIR)/tools/go.mod
+CLIENTS  = web/packages/parley-go web/clients/go
+EACH     = set -ex; for each in $(CLIENTS); do cd $(CURDIR)/$$each;
 MODULES  = web/node_modules/.package-lock.json web/graphiql/node_modules/.package-lock.json
 APP      = $(shell find web/app web/packages schema -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/gql/*' -not -name '*.test.*')
 ARGS    ?=
@@ -41,9 +43,11 @@ test-clients: modules app chromium ## Run what npm has to try against a server: 
 
 lint: ## Check the code's style and look for likely mistakes
 	$(TOOL) golangci-lint run ./...
+	@$(EACH) $(TOOL) golangci-lint run ./...; done
 
 fmt: ## Format the Go code
 	$(TOOL) golangci-lint fmt
+	@$(EACH) $(TOOL) golangci-lint fmt; done
 
 generate: ## Regenerate what is generated from the schema
 	go generate ./...
@@ -59,6 +63,7 @@ generate-check: ## Fail unless the generated code is current
 
 vuln: ## Look for known vulnerabilities in what is called
 	$(TOOL) govulncheck ./...
+	@$(EACH) $(TOOL) govulncheck ./...; done
 
 graphiql: web/graphiql/node_modules/.package-lock.json ## Build the embedded GraphiQL; needs Node.js
 	cd web/graphiql && npm run build

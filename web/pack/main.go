@@ -51,7 +51,7 @@ func pack(folder fs.FS, archive string) error {
 	if err := z.Close(); err != nil {
 		return err
 	}
-	return os.WriteFile(archive, out.Bytes(), 0o644)
+	return os.WriteFile(archive, out.Bytes(), 0o644) //nolint:gosec // everybody may read it
 }
 
 func compare(folder fs.FS, archive string) error {

@@ -16,7 +16,7 @@ async function allOver(records: Map<string, Record>): Promise<void> {
 
 /** Deletes the log of a server that does not run, as time does. */
 async function trim(server: Server): Promise<void> {
-  const url = process.env['PARLEY_TRIM'] ?? assert.fail('set PARLEY_TRIM: go test -run TestParleyClient ./internal/app does it');
+  const url = process.env['PARLEY_TRIM'] ?? assert.fail('set PARLEY_TRIM: go test -run TestParleyClient ./web does it');
   assert.equal((await fetch(url, { method: 'POST', body: server.data })).status, 200);
 }
 
