@@ -205,6 +205,7 @@ func (w *world) settle() chat.Position {
 		if time.Now().After(deadline) {
 			w.Fatalf("the server does not follow the log to %d", head.Position)
 		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -77,4 +78,28 @@ func TestSQLiteIsFull(t *testing.T) {
 	if err := s.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// A change that takes longer than it may is taken back, and said to be for now, whatever the driver makes of it.
+func TestAChangeThatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	testkit.Stores(t, func(t *testing.T, s *store.Store) {
+		before, err := s.Head(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		user := chat.NewID(chat.KindUser)
+		_, err = s.Write(t.Context(), user, func(tx *store.Tx) error {
+			tx.Emit(chat.Event{Type: chat.ProfileChanged, Subject: user}, chat.UserTopic(user))
+			time.Sleep(10*time.Second + 100*time.Millisecond)
+			return errors.New("conn busy")
+		})
+		var told *chat.Error
+		if !errors.As(err, &told) || told.Code != chat.CodeUnavailable || told.RetryAfter == 0 || !strings.Contains(fmt.Sprint(told.Cause), "conn busy") {
+			t.Errorf("%v, want UNAVAILABLE with retryAfter, and why", err)
+		}
+		if h, err := s.Head(t.Context()); err != nil || h.Position != before.Position {
+			t.Errorf("the log went from %d to %d, %v", before.Position, h.Position, err)
+		}
+	})
 }

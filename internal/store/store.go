@@ -265,6 +265,9 @@ func (s *Store) Write(ctx context.Context, actor chat.ID, fn func(*Tx) error) (c
 	defer cancel()
 	for try := 1; ; try++ {
 		pos, err := s.writeOnce(ctx, actor, fn)
+		if err != nil && ctx.Err() != nil { // then that is why, whatever the driver says: that it is busy rolling back, for one
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
 		if err == nil || !s.lostRace(err) || try == 10 {
 			return pos, translate(err)
 		}
