@@ -98,6 +98,9 @@ resume: postgres ## Cut subscribers off at random moments of 5,000 events, and s
 soak: ## Stop 200 of 1,000 sockets for a minute and hold latency and memory against before; on a quiet machine
 	go test -count=1 -timeout 30m -v -run '^TestSlowReaders$$' ./internal/app -soak
 
+web-speed: modules app chromium ## Hold to their budget how soon a message is on the other screen, and how 5,000 scroll; on a quiet machine
+	go test -count=1 -v -run '^TestEndToEnd$$' ./web -speed
+
 storm: ## Cut 5,000 sockets at once, and hold it to 10 s that 95 % are back and caught up; on a quiet machine
 	go test -count=1 -timeout 10m -v -run '^TestStorm$$' ./internal/app -storm
 
@@ -130,4 +133,4 @@ chromium:
 		apt-get update -q && apt-get install -yq --no-install-recommends chromium; \
 	fi
 
-.PHONY: help run app demo test test-go test-clients lint fmt generate generate-check vuln graphiql playground bench bench-quick cluster chaos chaos-quick chaos-selftest kill-jobs resume soak storm ci clean modules postgres chromium
+.PHONY: help run app demo test test-go test-clients lint fmt generate generate-check vuln graphiql playground bench bench-quick cluster chaos chaos-quick chaos-selftest kill-jobs resume soak storm web-speed ci clean modules postgres chromium

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"cmp"
+	"flag"
 	"io"
 	"io/fs"
 	"net/http"
@@ -67,14 +68,19 @@ func TestParleyClient(t *testing.T) {
 	mustRun(t, exec.CommandContext(t.Context(), "npm", "test", "--silent", "--workspace", "parley-client"), mustBuild(t), "PARLEY_TRIM="+trim.URL, chromium)
 }
 
+var speed = flag.Bool("speed", false, "let TestEndToEnd measure only, and hold what it measures to the budget; without -race, on a quiet machine")
+
 // TestEndToEnd sits people down before browsers of their own, in which the app runs: see e2e. The servers are killed
 // meanwhile, and the network cut.
 func TestEndToEnd(t *testing.T) {
 	t.Parallel()
 	mustHaveModules(t, "app", "packages", "e2e")
 	mustHaveApp(t)
-	chromium := mustHaveChromium(t)
-	mustRun(t, exec.CommandContext(t.Context(), "npm", "test", "--silent", "--workspace", "parley-e2e"), mustBuild(t), chromium)
+	args, env := []string{"test", "--silent", "--workspace", "parley-e2e"}, []string{mustHaveChromium(t), mustBuild(t)}
+	if *speed {
+		args, env = append(args, "--", "speed.test.ts", "--workers=1"), append(env, "BUDGET=1")
+	}
+	mustRun(t, exec.CommandContext(t.Context(), "npm", args...), env...)
 }
 
 // mustNode returns what runs the tests of a folder in clients, with more in the environment.

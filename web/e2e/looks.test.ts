@@ -58,7 +58,7 @@ async function look(page: Page, screen: string): Promise<void> {
 }
 
 test('every screen is fit to be seen, and to be heard', async ({ arrive, server }) => {
-  test.setTimeout(180_000);
+  test.setTimeout(300_000);
   mkdirSync(artefacts, { recursive: true });
   const { bob, direct, group } = await furnish(server.url);
   const { page } = await arrive('Alice', { viewport: desk, reducedMotion: 'reduce' });

@@ -6,13 +6,13 @@ export default defineConfig({
   fullyParallel: true,
   workers: 2,
   forbidOnly: true,
-  timeout: 75_000,
-  expect: { timeout: 20_000 }, // of a machine that does other things too
+  timeout: 120_000, // these three: of a machine that does other things too
+  expect: { timeout: 20_000 },
   reporter: 'list',
   outputDir: `${artefacts}/failed`,
   use: {
     browserName: 'chromium',
-    actionTimeout: 15_000,
+    actionTimeout: 30_000,
     locale: 'en-GB',
     screenshot: 'only-on-failure',
     launchOptions: {

@@ -81,9 +81,9 @@ export class History {
     const shelf = this.#shelves.get(id);
     const before = shelf?.stretch.get();
     if (!shelf || !before || before.pageInfo.hasNextPage) return; // it comes with its page
-    const { nodes } = before;
+    const { nodes, pageInfo } = before;
     const at = nodes.findLastIndex(({ seq }) => seq <= message.seq);
-    if (nodes[at]?.seq === message.seq || (at < 0 && nodes.length > 0)) return; // it is here, or further up
+    if (nodes[at]?.seq === message.seq || (at < 0 && pageInfo.hasPreviousPage)) return; // it is here, or further up
     shelf.stretch.set({ ...before, nodes: nodes.toSpliced(at + 1, 0, message) });
     this.#mend(id, shelf);
     this.#trim(id, shelf, 'start');
@@ -171,7 +171,8 @@ function ends({ nodes }: Stretch): [first: number, last: number] {
 function holed(stretch: Stretch | null): boolean {
   if (!stretch) return false;
   const [first, last] = ends(stretch);
-  return last - first >= stretch.nodes.length;
+  const from = stretch.pageInfo.startCursor === null ? 1 : first; // what began empty has no place, and may lack its first messages
+  return stretch.nodes.length > 0 && last - from >= stretch.nodes.length;
 }
 
 function touch(a: Stretch, b: Stretch): boolean {

@@ -54,7 +54,9 @@ export function Messages({ conversation, stretch: { nodes, pageInfo }, fromTheSt
   const firstSeq = nodes[0]?.seq ?? 0;
   const lastFirst = useRef(firstSeq);
   const shift = firstSeq !== lastFirst.current;
+  const lastTop = useRef(0); // where it was scrolled to when somebody looked last
   useLayoutEffect(() => {
+    if (lastFirst.current !== firstSeq) lastTop.current = 0; // it moves without anybody
     lastFirst.current = firstSeq;
   });
 
@@ -92,7 +94,9 @@ export function Messages({ conversation, stretch: { nodes, pageInfo }, fromTheSt
     if (!element || !settled.current) return;
     const scrollOffset = element.scrollTop;
     const rest = element.scrollHeight - element.clientHeight - scrollOffset;
-    atTheEnd.current = rest < atEnd && !pageInfo.hasNextPage;
+    // What comes makes the rest grow before it is scrolled past: only who goes up leaves the end.
+    if (pageInfo.hasNextPage || scrollOffset < lastTop.current || rest < atEnd) atTheEnd.current = rest < atEnd && !pageInfo.hasNextPage;
+    lastTop.current = scrollOffset;
     setEnd(atTheEnd.current);
     if (scrollOffset < near && pageInfo.hasPreviousPage) void fetchMore(older);
     else if (rest < near && pageInfo.hasNextPage) void fetchMore(newer);
