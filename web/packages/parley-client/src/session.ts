@@ -148,8 +148,17 @@ export function createSession(options: SessionOptions): Session {
     version++;
     if (!kept) release();
     if (raw === null) store?.removeItem(key);
-    else store?.setItem(key, raw);
+    else write(raw);
     schedule(0);
+  }
+
+  function write(text: string): void {
+    try {
+      store?.setItem(key, text);
+    } catch { // it is full: this tab goes on alone, and none with tokens that are worn out
+      store?.removeItem(key);
+      raw = null;
+    }
   }
 
   function begin(tokens: Tokens, id = `${Date.now()}.${Math.random()}`, turn = 0): void {

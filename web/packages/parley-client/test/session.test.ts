@@ -219,6 +219,29 @@ describe('sessions', { timeout: 120_000 }, () => {
     assert.deepEqual(endings, ['ended']);
   });
 
+  it('live in their tab alone when the store is full', async (t) => {
+    const server = await Server.start(t);
+    const items = new Map<string, string>();
+    let full = false;
+    const store: Store = {
+      getItem: (key) => items.get(key) ?? null,
+      setItem: (key, value) => {
+        if (full) throw new DOMException('full', 'QuotaExceededError');
+        items.set(key, value);
+      },
+      removeItem: (key) => items.delete(key),
+    };
+    const { session, endings } = await Person.signUp(t, server, { store });
+    full = true;
+    assert.equal(await session.renew(), true);
+    assert.equal(items.size, 0); // another tab would use the worn-out refresh token, which ends the session
+    assert(await session.authorization());
+    full = false;
+    assert.equal(await session.renew(), true);
+    assert.equal(items.size, 1);
+    assert.deepEqual(endings, []);
+  });
+
   it('are shared by tabs: one refresh, one sign-out', async (t) => {
     const server = await Server.start(t);
     const browser = new Browser();
