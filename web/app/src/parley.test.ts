@@ -40,6 +40,7 @@ test('whoever another tab has signed in meanwhile finds their own here', async (
   await vi.waitFor(() => expect(parley.live.me.get()).toBe('ann'));
   const before = parley.signedIn.get();
   parley.signedIn.subscribe(() => {
+    parley.live.stop();
     if (parley.signedIn.get() !== null) parley.live.start(); // as the page does that shows somebody else
   });
   kept.set('parley.session', session('bob'));

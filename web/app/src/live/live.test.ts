@@ -120,6 +120,37 @@ test('a cursor that is too old: what was opened further down than the list reach
   expect(client.readQuery({ query: StartDocument })?.conversations.nodes[0]?.id).toBe('r1');
 });
 
+test('a cursor that is too old: what is shown may be gone, and all else goes on', async () => {
+  const { client, find, asked, begin } = stage();
+  const events = await begin(1);
+  const failures: unknown[] = [];
+  client.watchQuery({ query: ConversationDocument, variables: { id: 'r1' } }).subscribe(({ error }) => error && failures.push(error));
+  (await find('Conversation')).answer(conversation(1));
+  asked.length = 0;
+  const cursor = events.context.resume?.expired?.(undefined as never, undefined as never); // neither is looked at
+  (await find('Start')).answer(start('c9', 9));
+  (await find('Conversation')).fail(new CombinedGraphQLErrors({ errors: [{ message: 'no', extensions: { code: 'NOT_FOUND' } }] }));
+  await expect(cursor).resolves.toBe('c9');
+  expect(failures).toHaveLength(1);
+});
+
+test('the longer it does not begin again, the less often it is tried', async () => {
+  vi.useFakeTimers();
+  const { live, asked, find, begin } = stage();
+  (await begin(1)).end();
+  const waits: number[] = [];
+  for (let n = 0; n < 8; n++) {
+    await vi.advanceTimersByTimeAsync(0);
+    const wait = (live.connection.get().retryAt ?? 0) - Date.now();
+    waits.push(wait);
+    asked.length = 0;
+    await vi.advanceTimersByTimeAsync(wait + 1);
+    (await find('Start')).fail(new TypeError('Failed to fetch'));
+  }
+  expect(waits[0]).toBeLessThanOrEqual(1_000);
+  expect(Math.min(...waits.slice(-2)), `${waits}`).toBeGreaterThan(10_000);
+});
+
 test.each([['completes', () => undefined], ['fails', () => new Error('INTERNAL')]])('a subscription that %s for good begins anew, from an answer to the first question', async (_, cause) => {
   vi.useFakeTimers();
   const { live, asked, find, begin } = stage();
@@ -153,6 +184,20 @@ test('conversations with news that are not here are fetched until they come', as
   asked.length = 0;
   await vi.advanceTimersByTimeAsync(60_000);
   expect(asked, 'unless the viewer has left them').toEqual([]);
+});
+
+test('conversations with news come although another one cannot be fetched', async () => {
+  const { find, list, asked, begin } = stage();
+  const events = await begin(1);
+  for (const conversationId of ['r8', 'r9']) events.answer({ events: { ...added(3), conversationId } }, false);
+  (await find('OneConversation')).fail(new Error('INTERNAL'));
+  const next = await vi.waitFor(() => {
+    const found = asked.find(({ variables }) => 'id' in variables && variables.id === 'r9');
+    if (!found) throw new Error('the other one was not asked for');
+    return found;
+  });
+  next.answer({ conversation: { ...room(3), id: 'r9' } });
+  await vi.waitFor(() => expect(list()?.sort()).toEqual(['r1', 'r9']));
 });
 
 test('for many conversations with news that are not here the list is asked for', async () => {

@@ -49,7 +49,7 @@ export class Live {
   #cleared: Promise<unknown> = Promise.resolve();
   #restart: ReturnType<typeof setTimeout> | undefined;
   #endings = 0; // how often in a row the events have ended for good
-  #since = 0; // when they were live last
+  #since = Infinity; // when they were live last
   readonly #unknown = new Set<string>(); // conversations that have messages and are not here
   #looking = -1; // the run in which they are being fetched
   #run = 0; // grows with each start and stop: what belongs to an older one is not heeded
@@ -82,7 +82,7 @@ export class Live {
 
   /** Begins, or begins again after a failure. */
   start(): void {
-    this.stop(this.#cleared);
+    this.stop();
     const run = this.#run;
     this.failure.set(null);
     this.#begin().then(
@@ -96,7 +96,7 @@ export class Live {
   }
 
   /** @param cleared until then it does not begin again */
-  stop(cleared: Promise<unknown> = Promise.resolve()): void {
+  stop(cleared = this.#cleared): void {
     this.#run++;
     this.#cleared = cleared;
     this.#events?.unsubscribe();
@@ -106,6 +106,7 @@ export class Live {
     clearTimeout(this.#restart);
     this.#timer = undefined;
     this.#endings = 0;
+    this.#since = Infinity;
     this.#waiting = [];
     this.#applied = [];
     this.#unknown.clear();
@@ -167,7 +168,8 @@ export class Live {
   /** The events have ended, and will not come back by themselves: after a while all is asked for anew, and they begin again. */
   #over(): void {
     const run = this.#run;
-    if (Date.now() - this.#since > 60_000) this.#endings = 0; // it went well for long
+    if (Date.now() - this.#since > 60_000) this.#endings = 0; // they went on for long
+    this.#since = Infinity;
     const wait = spread(this.#endings++);
     this.#watchPresence(false);
     this.connection.set({ status: 'waiting', retryAt: Date.now() + wait });
@@ -248,14 +250,13 @@ export class Live {
     this.#looking = run;
     for (let failures = 0; run === this.#run && this.#unknown.size > 0; ) {
       const ids = [...this.#unknown];
-      try {
-        if (ids.length > many) await this.#the().query({ query: StartDocument, fetchPolicy: 'network-only' });
-        else for (const id of ids) await this.#fetch(id);
-        if (run === this.#run) for (const id of ids) this.#unknown.delete(id);
-        failures = 0;
-      } catch {
-        await new Promise((again) => setTimeout(again, spread(failures++)));
-      }
+      const here = (id: string) => run === this.#run && this.#unknown.delete(id);
+      let failed = false;
+      const fail = () => (failed = true);
+      if (ids.length > many) await this.#the().query({ query: StartDocument, fetchPolicy: 'network-only' }).then(() => ids.forEach(here), fail);
+      else for (const id of ids) await this.#fetch(id).then(() => here(id), fail);
+      if (failed) await new Promise((again) => setTimeout(again, spread(failures++)));
+      else failures = 0;
     }
     if (this.#looking === run) this.#looking = -1;
   }
@@ -286,7 +287,7 @@ export class Live {
     const others = ['friends', 'blockedUsers', 'users', 'notifications', 'sessions', 'account', 'notificationPreferences', 'export'];
     for (const fieldName of others) cache.evict({ id: 'ROOT_QUERY', fieldName });
     cache.evict({ id: 'ROOT_QUERY', fieldName: 'friendRequests', args: { direction: 'OUTGOING' } }); // those who ask have just come
-    await client.refetchQueries({ include: 'active' });
+    await Promise.allSettled(client.refetchQueries({ include: 'active' }).results); // who shows what is gone says so
     return cursor;
   }
 
