@@ -10,7 +10,7 @@ const refuse = (code: string, retryAfter?: number) => new CombinedGraphQLErrors(
 
 /** A server that answers when and as the test says. */
 function stage() {
-  const calls: { body: string; clientKey: string; answer(): void; fail(cause: unknown): void }[] = [];
+  const calls: { body: string; clientKey: string; signal: AbortSignal; answer(): void; fail(cause: unknown): void }[] = [];
   const shown: Event[] = [];
   const kept = new Map<string, string>();
   let full = false;
@@ -30,7 +30,7 @@ function stage() {
     mutate: ({ variables, context }: { variables: { body: string; clientKey: string }; context: { fetchOptions: { signal: AbortSignal } } }) =>
       new Promise((resolve, reject) => {
         context.fetchOptions.signal.addEventListener('abort', reject);
-        calls.push({ ...variables, answer: () => resolve({ data: { sendMessage: { cursor: 'c', message: message(variables.body) } } }), fail: reject });
+        calls.push({ ...variables, signal: context.fetchOptions.signal, answer: () => resolve({ data: { sendMessage: { cursor: 'c', message: message(variables.body) } } }), fail: reject });
       }),
   };
   const make = () => {
@@ -113,6 +113,52 @@ describe('the outbox', () => {
     expect(calls.length).toBe(1);
     await vi.advanceTimersByTimeAsync(700);
     expect(calls.length).toBe(2);
+  });
+
+  test('waits in one conversation as long as the server asks, whatever is sent meanwhile', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'waits');
+    calls[0]?.fail(refuse('RATE_LIMITED', 7));
+    await settled();
+    outbox.send('r2', 'goes');
+    calls[1]?.answer();
+    outbox.send('r3', 'waits longer');
+    calls[2]?.fail(refuse('RATE_LIMITED', 70));
+    await vi.advanceTimersByTimeAsync(6_900);
+    expect(calls.map(({ body }) => body)).toEqual(['waits', 'goes', 'waits longer']);
+    await vi.advanceTimersByTimeAsync(700);
+    expect(calls.slice(3).map(({ body }) => body)).toEqual(['waits']);
+  });
+
+  test('waits longer each time, also when another conversation fares well', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(0.999);
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'fails');
+    for (let attempt = 0; attempt < 5; attempt++) {
+      calls.findLast(({ body }) => body === 'fails')?.fail(refuse('UNAVAILABLE'));
+      outbox.send('r2', 'goes');
+      calls.findLast(({ body }) => body === 'goes')?.answer();
+      await vi.advanceTimersByTimeAsync(500 * 2 ** attempt + 10);
+    }
+    expect(calls.filter(({ body }) => body === 'fails')).toHaveLength(6);
+    calls.findLast(({ body }) => body === 'fails')?.fail(refuse('UNAVAILABLE'));
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(calls.filter(({ body }) => body === 'fails')).toHaveLength(6);
+  });
+
+  test('does not wait when somebody says to try again', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'bad');
+    calls[0]?.fail(refuse('FORBIDDEN'));
+    await settled();
+    outbox.send('r1', 'waits');
+    calls[1]?.fail(refuse('RATE_LIMITED', 7));
+    await settled();
+    outbox.retry(calls[0]?.clientKey ?? '');
+    expect(calls.slice(2).map(({ body }) => body)).toEqual(['bad']);
   });
 
   test('keeps what the server does not want, until somebody says what to do; the next ones go on', async () => {
@@ -257,5 +303,34 @@ describe('the outbox', () => {
     outbox.open('ann');
     expect(states(outbox)).toEqual(['hello']);
     expect(calls[1]?.clientKey).toBe(calls[0]?.clientKey);
+  });
+
+  test('of one user is not held up by what another had under way in the same conversation', async () => {
+    const { calls, kept, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'of ann');
+    outbox.leave(false);
+    expect(calls[0]?.signal.aborted).toBe(true);
+    outbox.open('bob');
+    outbox.send('r1', 'of bob');
+    await settled(); // what ann had under way has ended
+    outbox.send('r1', 'of bob, too');
+    expect(calls.map(({ body }) => body)).toEqual(['of ann', 'of bob']); // still one after the other
+    calls[1]?.answer();
+    await settled();
+    expect(calls.slice(2).map(({ body }) => body)).toEqual(['of bob, too']);
+    expect([...kept.keys()].map((key) => key.split('.')[2])).toEqual(['ann', 'bob']);
+  });
+
+  test('of one user does not wait for what the server asked another to wait', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'of ann');
+    calls[0]?.fail(refuse('RATE_LIMITED', 7));
+    await settled();
+    outbox.leave(false);
+    outbox.open('bob');
+    outbox.send('r1', 'of bob');
+    expect(calls.map(({ body }) => body)).toEqual(['of ann', 'of bob']);
   });
 });

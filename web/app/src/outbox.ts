@@ -41,10 +41,11 @@ export class Outbox {
   readonly #live: Pick<Live, 'apply'>;
   readonly #storage: Storage;
   #owner: string | null = null;
-  #attempts = new Map<string, AbortController>(); // by the conversation that a message is being sent to
+  readonly #attempts = new Map<string, AbortController>(); // by the conversation that a message is being sent to
   /** Ids of the viewer's messages that were acknowledged, or taken for one that is on its way. */
   readonly #known = new Set<string>();
-  #failures = 0;
+  /** By conversation, after attempts that may go well another time: how many, and until when it waits, as `performance.now` counts. */
+  readonly #holds = new Map<string, { failures: number; until: number }>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #online = () => this.wake();
 
@@ -73,13 +74,15 @@ export class Outbox {
    * its answer may never come.
    */
   wake(): void {
-    this.#failures = 0;
+    this.#holds.clear();
     for (const attempt of this.#attempts.values()) attempt.abort();
     this.#pump();
   }
 
   /** Tries again what the server did not want. */
   retry(clientKey: string): void {
+    const item = this.items.get().find((item) => item.clientKey === clientKey);
+    if (item) this.#holds.delete(item.conversationId);
     this.#change(clientKey, ({ error: _, ...item }) => item);
     this.#pump();
   }
@@ -106,6 +109,9 @@ export class Outbox {
   leave(forget: boolean): void {
     if (forget && this.#owner) for (const key of this.#keys()) this.#storage.removeItem(key);
     clearTimeout(this.#timer);
+    for (const attempt of this.#attempts.values()) attempt.abort();
+    this.#attempts.clear(); // whoever comes next does not wait for them
+    this.#holds.clear();
     this.#owner = null;
     this.items.set([]);
   }
@@ -117,9 +123,15 @@ export class Outbox {
 
   #pump(): void {
     clearTimeout(this.#timer);
+    const now = performance.now();
+    let next = Infinity;
     for (const item of this.items.get()) {
-      if (item.error === undefined && !this.#attempts.has(item.conversationId)) void this.#attempt(item);
+      if (item.error !== undefined || this.#attempts.has(item.conversationId)) continue;
+      const until = this.#holds.get(item.conversationId)?.until ?? now;
+      if (until <= now) void this.#attempt(item);
+      else next = Math.min(next, until);
     }
+    if (next < Infinity) this.#timer = setTimeout(() => this.#pump(), next - now);
   }
 
   async #attempt({ clientKey, conversationId, body }: Outgoing): Promise<void> {
@@ -127,7 +139,6 @@ export class Outbox {
     const attempt = new AbortController();
     this.#attempts.set(conversationId, attempt);
     this.#change(clientKey, (item) => ({ ...item, tried: true }));
-    let wait = 0;
     try {
       const { data } = await this.#client.mutate({
         mutation: SendMessageDocument, variables: { clientKey, conversationId, body }, fetchPolicy: 'no-cache',
@@ -140,7 +151,7 @@ export class Outbox {
         this.#live.apply({ __typename: 'MessageAdded', cursor, at: message.createdAt, conversationId, message });
       }
       this.discard(clientKey);
-      this.#failures = 0;
+      this.#holds.delete(conversationId);
     } catch (cause) {
       if (owner !== this.#owner) return;
       const { code, retryAfter, message } = reason(cause);
@@ -148,14 +159,13 @@ export class Outbox {
       // What was seen may have been another one of the same text.
       this.#change(clientKey, ({ seen: _, ...item }) => ({ ...item, ...(refused && { error: message }) }));
       if (!refused && !attempt.signal.aborted) {
-        wait = retryAfter * 1000 + spread(this.#failures++, 500);
+        const failures = this.#holds.get(conversationId)?.failures ?? 0;
+        this.#holds.set(conversationId, { failures: failures + 1, until: performance.now() + retryAfter * 1000 + spread(failures, 500) });
       }
     } finally {
-      this.#attempts.delete(conversationId);
+      if (this.#attempts.get(conversationId) === attempt) this.#attempts.delete(conversationId);
     }
-    if (this.#owner === null) return;
-    if (wait === 0) this.#pump();
-    else this.#timer = setTimeout(() => this.#pump(), wait);
+    this.#pump();
   }
 
   #know(id: string): void {
