@@ -1,5 +1,5 @@
 import { useQuery } from '@apollo/client/react';
-import { useCallback, useEffect, useState } from 'react';
+import { useEffect, useState } from 'react';
 import { Link } from 'wouter';
 import { ConversationDocument, type ConversationQuery } from '../gql/graphql';
 import type { Stretch } from '../live/history';
@@ -36,16 +36,16 @@ export function Conversation({ id }: { id: string }) {
 
 /** What is here of a conversation's messages; the newest when none were. */
 function useHistory(id: string): [stretch: Stretch | null, failure: unknown, load: () => void] {
-  const { history } = useParley().live;
+  const { history, connection } = useParley().live;
   const stretch = useStore(history.of(id));
   const [failure, setFailure] = useState<unknown>(null);
-  const load = useCallback(() => {
-    setFailure(null);
-    history.load(id, 'newest').catch(setFailure);
-  }, [history, id]);
+  const [asked, setAsked] = useState(0);
+  const load = () => setAsked((times) => times + 1);
+  const missing = !stretch;
   useEffect(() => {
-    if (!stretch) load();
-  }, [stretch, load]);
+    setFailure(null);
+    return missing ? history.open(id, connection, setFailure) : undefined;
+  }, [missing, history, connection, id, asked]);
   return [stretch, failure, load];
 }
 
