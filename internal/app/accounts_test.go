@@ -240,6 +240,8 @@ func visit(tb testing.TB, method, address, body string) (int, string, http.Heade
 	}
 	if body != "" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	} else {
+		r.Header.Set("Accept", "text/html") // as a browser does
 	}
 	h := mustHTTP(tb)
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
