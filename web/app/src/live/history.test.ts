@@ -165,6 +165,23 @@ test('a conversation that is open for days does not grow for ever', async () => 
   expect(span()).toEqual([Number(first) - 50, 8_000, true]);
 });
 
+test.each([['first', 3_001], ['second', 9_050]] as const)('what is read in the %s half of very many messages is not cut off when one arrives', async (half, read) => {
+  const { history, look, seqs, span } = stage(9_000);
+  look();
+  await history.load('r1', 'newest');
+  while ((history.of('r1').get()?.nodes.length ?? 0) < 6_000) await history.load('r1', 'older');
+  expect(span()).toEqual([3_001, 9_000, true]);
+  history.reads('r1', half);
+  for (let seq = 9_001; seq <= 9_050; seq++) history.add('r1', message(seq));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(seqs()).toContain(read);
+  expect(seqs()?.length).toBeLessThanOrEqual(5_000);
+  if (half === 'first') await history.load('r1', 'newer');
+  else await history.load('r1', 'older');
+  expect(seqs()?.length).toBeGreaterThan(5_000);
+  expect(span()[2]).toBe(true);
+});
+
 test('little is kept of a conversation that nobody looks at', async () => {
   const { history, look, seqs } = stage(400);
   const end = look();

@@ -31,6 +31,8 @@ const patience = 5_000;
 interface Shelf {
   stretch: Store<Stretch | null>;
   watchers: number;
+  /** Its first half is being read. */
+  above: boolean;
   /** By the `seq` of a message, its place for `before` and `after`: known of the first and the last one of each page. */
   places: Map<number, string>;
   /** Grows when what is here is dropped: an answer to what was asked before is not heeded. */
@@ -119,7 +121,12 @@ export class History {
     if (nodes[at]?.seq === message.seq || (at < 0 && pageInfo.hasPreviousPage)) return; // it is here, or further up
     shelf.stretch.set({ ...before, nodes: nodes.toSpliced(at + 1, 0, message) });
     this.#mend(id, shelf);
-    this.#trim(id, shelf, 'start');
+    this.#trim(id, shelf, shelf.above ? 'end' : 'start');
+  }
+
+  /** Which half of what is here is being read: when messages become too many, the other one is cut. */
+  reads(id: string, half: 'first' | 'second'): void {
+    this.#shelf(id).above = half === 'first';
   }
 
   /** Somebody is called otherwise now. */
@@ -160,7 +167,7 @@ export class History {
           };
         },
       },
-      watchers: 0, places: new Map(), turn: 0, timer: undefined, asking: false,
+      watchers: 0, above: false, places: new Map(), turn: 0, timer: undefined, asking: false,
     };
     this.#shelves.set(id, shelf);
     return shelf;

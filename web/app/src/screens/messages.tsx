@@ -33,7 +33,7 @@ const atEnd = 90;
 export function Messages({ conversation, stretch: { nodes, pageInfo }, fromTheStart, older, newer, newest }: Props) {
   const { id, receipts, unreadCount, lastMessage } = conversation;
   const me = useMe();
-  const { outbox } = useParley();
+  const { outbox, live: { history } } = useParley();
   const items = useStore(outbox.items);
   const outgoing = useMemo(() => items.filter((item) => item.conversationId === id), [items, id]);
   const [unreadAfter] = useState(() => (unreadCount > 0 ? (lastMessage?.seq ?? 0) - unreadCount : null));
@@ -98,9 +98,10 @@ export function Messages({ conversation, stretch: { nodes, pageInfo }, fromTheSt
     if (pageInfo.hasNextPage || scrollOffset < lastTop.current || rest < atEnd) atTheEnd.current = rest < atEnd && !pageInfo.hasNextPage;
     lastTop.current = scrollOffset;
     setEnd(atTheEnd.current);
+    history.reads(id, scrollOffset < rest ? 'first' : 'second');
     if (scrollOffset < near && pageInfo.hasPreviousPage) void fetchMore(older);
     else if (rest < near && pageInfo.hasNextPage) void fetchMore(newer);
-  }, [pageInfo.hasNextPage, pageInfo.hasPreviousPage, older, newer, fetchMore]);
+  }, [history, id, pageInfo.hasNextPage, pageInfo.hasPreviousPage, older, newer, fetchMore]);
   useEffect(() => {
     fetching.current = false; // what came is here now
   }, [fetched]);
