@@ -357,8 +357,12 @@ func TestStatementsOfWebhooks(t *testing.T) {
 			return err
 		}
 		eventually(t, followed)
-		if made := about("nobody listens", followed); len(made) > 1 {
-			t.Errorf("%d statements: %s", len(made), strings.Join(made, "\n"))
+		idle := about("nobody listens", followed)
+		for n := 0; n < 5 && len(idle) > 1; n++ { // on a busy machine it may have been more than one stretch
+			idle = about("nobody listens", followed)
+		}
+		if len(idle) > 1 {
+			t.Errorf("%d statements: %s", len(idle), strings.Join(idle, "\n"))
 		}
 		r := mustReceiveHooks(t)
 		r.mustHook(t, people[0].Client, group)
