@@ -92,9 +92,6 @@ chaos-selftest: postgres ## Take away one safety net of the server after the oth
 kill-jobs: postgres ## Kill servers a hundred times while they have mails to send and more to do; five minutes
 	go test -count=1 -timeout 30m -v -run '^TestProgram$$/^at_work$$' ./internal/app -kill-jobs
 
-resume: postgres ## Cut subscribers off at random moments of 5,000 events, and see that they miss none and get none twice
-	go test $(RACE) -count=1 -timeout 20m -v -run '^TestResume$$' ./internal/app -stream
-
 soak: ## Stop 200 of 1,000 sockets for a minute and hold latency and memory against before; on a quiet machine
 	go test -count=1 -timeout 30m -v -run '^TestSlowReaders$$' ./internal/app -soak
 
@@ -133,4 +130,4 @@ chromium:
 		apt-get update -q && apt-get install -yq --no-install-recommends chromium; \
 	fi
 
-.PHONY: help run app demo test test-go test-clients lint fmt generate generate-check vuln graphiql playground bench bench-quick cluster chaos chaos-quick chaos-selftest kill-jobs resume soak storm web-speed ci clean modules postgres chromium
+.PHONY: help run app demo test test-go test-clients lint fmt generate generate-check vuln graphiql playground bench bench-quick cluster chaos chaos-quick chaos-selftest kill-jobs soak storm web-speed ci clean modules postgres chromium

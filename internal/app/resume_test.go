@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -17,14 +16,13 @@ import (
 	"github.com/parley-chat/parley/internal/testkit"
 )
 
-var longStream = flag.Bool("stream", false, "let TestResume lose its way in 5,000 events, not 1,500")
-
 const (
+	streamed  = 5000
 	groups    = 3
 	residents = 4 // of six people; the others come and go
 )
 
-// Subscribers lose their network at random moments of a long stream of events, and come back with their last cursor, on
+// Subscribers lose their network at random moments of a stream of 5,000 events, and come back with their last cursor, on
 // either of two nodes. Nothing is lost, doubled or out of order, and nobody sees what happened while they were out.
 func TestResume(t *testing.T) {
 	t.Parallel()
@@ -71,13 +69,10 @@ func TestResume(t *testing.T) {
 	})
 }
 
-// stream appends thousands of events after begin: messages and read marks of everybody, while the last two come and go.
+// stream appends 5,000 events after begin: messages and read marks of everybody, while the last two come and go.
 func stream(t *testing.T, people []*client.Account, rooms []string, nodes []*app.App, begin chat.Position) {
 	var head atomic.Int64
-	end := int64(begin) + 1500
-	if *longStream {
-		end = int64(begin) + 5000
-	}
+	end := int64(begin) + streamed
 	reached := func(cursor string) {
 		for p := int64(position(t, cursor)); ; {
 			if old := head.Load(); old >= p || head.CompareAndSwap(old, p) {
