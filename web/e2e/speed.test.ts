@@ -64,8 +64,14 @@ test('a long conversation scrolls without a halt', async ({ arrive, server }) =>
   await alice.signIn();
   await alice.open('Bob');
   await expect(alice.messages.first()).toBeVisible();
-  const { up, down, rows, seen } = await alice.scroller.evaluate(async (scroller) => {
-    /** Scrolls by the wheel's steps, a step each frame, to an end, and measures what lies between the frames. */
+  const { up, down, rows, seen, blank } = await alice.scroller.evaluate(async (scroller) => {
+    /** Whether there are rows in all of the view. */
+    const drawn = () => {
+      const view = scroller.getBoundingClientRect();
+      const rows = [...scroller.querySelectorAll('li')].map((row) => row.getBoundingClientRect());
+      return Math.min(...rows.map(({ top }) => top)) <= view.top + 1 && Math.max(...rows.map(({ bottom }) => bottom)) >= view.bottom - 1;
+    };
+    /** Scrolls by the wheel's steps, a step each frame that finds the view drawn, to an end, and measures what lies between the frames. */
     const travel = (step: number, done: () => boolean) =>
       new Promise<number[]>((resolve) => {
         const gaps: number[] = [];
@@ -74,13 +80,15 @@ test('a long conversation scrolls without a halt', async ({ arrive, server }) =>
           gaps.push(now - before);
           before = now;
           most = Math.max(most, scroller.querySelectorAll('li').length);
-          if (done()) return resolve(gaps);
-          scroller.scrollTop += step;
+          if (!drawn()) blank++;
+          else if (done()) return resolve(gaps);
+          else scroller.scrollTop += step;
           requestAnimationFrame(frame);
         };
         requestAnimationFrame(frame);
       });
     let most = 0;
+    let blank = 0;
     const up = await travel(-400, () => scroller.querySelector('.start') !== null && scroller.scrollTop === 0);
     const numbers = new Set<string>();
     const note = () => {
@@ -91,7 +99,7 @@ test('a long conversation scrolls without a halt', async ({ arrive, server }) =>
     observer.observe(scroller, { childList: true, subtree: true });
     const down = await travel(400, () => scroller.scrollTop + scroller.clientHeight >= scroller.scrollHeight - 2);
     observer.disconnect();
-    return { up, down, rows: most, seen: numbers.size };
+    return { up, down, rows: most, seen: numbers.size, blank };
   });
   for (const [way, gaps] of [['up, with history coming', up], ['down', down]] as const) {
     gaps.sort((a, b) => a - b);
@@ -101,7 +109,8 @@ test('a long conversation scrolls without a halt', async ({ arrive, server }) =>
     expect(median(gaps)).toBeLessThan(20);
     expect(most).toBeLessThan(120);
   }
-  console.log(`at most ${rows} rows were in the page`);
+  console.log(`at most ${rows} rows were in the page; ${blank} frames were not filled`);
+  if (strict) expect(blank).toBe(0); // when the machine is busy, rows are drawn a frame late
   expect(seen).toBe(count);
   expect(rows).toBeLessThan(120);
 });
