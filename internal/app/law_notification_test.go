@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -157,11 +158,12 @@ func (w *world) mention(p *person) (group string) {
 // until waits for what jobs do.
 func (w *world) until(done func() bool) {
 	w.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.Fatal("nothing came of it")
+	eventually(w, func() error {
+		if !done() {
+			return errors.New("nothing came of it")
 		}
-	}
+		return nil
+	})
 }
 
 // TestLawOfMentions: what jobs add to the list later, events tell as well.

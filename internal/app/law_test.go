@@ -194,19 +194,15 @@ func (w *world) settle() chat.Position {
 	if err != nil {
 		w.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	eventually(w, func() error {
 		var now struct{ Cursor string }
 		testkit.MustDo(w, w.ann.Client, `{ cursor }`, nil, &now)
-		if c, err := chat.ParseCursor(now.Cursor); err != nil {
-			w.Fatal(err)
-		} else if c.Position >= head.Position {
-			return head.Position
+		if p := position(w, now.Cursor); p < head.Position {
+			return fmt.Errorf("the server has followed the log to %d, not %d", p, head.Position)
 		}
-		if time.Now().After(deadline) {
-			w.Fatalf("the server does not follow the log to %d", head.Position)
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return nil
+	})
+	return head.Position
 }
 
 // everybody does something at the same time, each for themselves.

@@ -38,15 +38,18 @@ func mustPush(t *testing.T, s *store.Store, p *testkit.PushService, to string) m
 // mustBeDone waits until no job of a queue is to be done.
 func mustBeDone(t *testing.T, s *store.Store, queue string) {
 	t.Helper()
-	eventually(t, func() error {
-		stats, err := s.JobStats(t.Context())
-		for _, j := range stats {
-			if j.Queue == queue {
-				err = errors.Join(err, fmt.Errorf("%d jobs are %s", j.Count, j.State))
-			}
+	eventually(t, func() error { return undone(t.Context(), s, queue) })
+}
+
+// undone says which jobs of a queue are to be done, if any.
+func undone(ctx context.Context, s *store.Store, queue string) error {
+	stats, err := s.JobStats(ctx)
+	for _, j := range stats {
+		if j.Queue == queue {
+			err = errors.Join(err, fmt.Errorf("%d jobs are %s", j.Count, j.State))
 		}
-		return err
-	})
+	}
+	return err
 }
 
 // pushed are those who were pushed to.

@@ -460,8 +460,13 @@ func (r *revoking) silentMember(by time.Time) {
 		return e.Topic == room && (e.Type == chat.MemberRemoved || e.Type == chat.MemberLeft || e.Type == chat.ConversationDeleted)
 	})
 	end, deleted := last.Position, last.Type == chat.ConversationDeleted // the messages with it
-	for n := r.sent.Load(); !deleted && r.sent.Load() < n+5; {           // which are not theirs
-		time.Sleep(time.Millisecond)
+	if n := r.sent.Load() + 5; !deleted {                                // which are not theirs
+		eventually(r.T, func() error {
+			if sent := r.sent.Load(); sent < n {
+				return fmt.Errorf("%d messages are sent, not %d", sent, n)
+			}
+			return nil
+		})
 	}
 	testkit.MustDo(r.T, r.victim.Client, `mutation { updateProfile(input: {bio: "later"}) { cursor } }`, nil, nil)
 	var before, after []*chat.Event

@@ -156,18 +156,19 @@ func mustCheck(tb testing.TB, s *store.Store) {
 	}
 }
 
-// eventually waits until what returns nil, and fails with its last error.
+// eventually asks again and again until what returns nil, and fails with its last error.
 func eventually(tb testing.TB, what func() error) {
 	tb.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(patience)
-	for err := what(); err != nil; err = what() {
-		select {
-		case <-tick.C:
-		case <-limit:
+	deadline := time.Now().Add(patience)
+	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) { // most things are done soon
+		err := what()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
 			tb.Fatal(err)
 		}
+		time.Sleep(wait)
 	}
 }
 
