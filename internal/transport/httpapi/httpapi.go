@@ -147,7 +147,7 @@ func (c Config) graphql() http.Handler {
 	for _, t := range c.Transports {
 		srv.AddTransport(t)
 	}
-	srv.AddTransport(Transport{MaxBody: int64(s.MaxBody), BodyTimeout: s.BodyTimeout, Secure: s.Production(), Others: c.Transports})
+	srv.AddTransport(Transport{MaxBody: int64(s.MaxBody), BodyTimeout: s.BodyTimeout, Secure: s.Production()})
 	srv.SetQueryCache(newCache[*ast.QueryDocument]())
 	srv.SetErrorPresenter(c.Present)
 	srv.SetRecoverFunc(c.Recover)

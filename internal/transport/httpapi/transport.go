@@ -30,8 +30,6 @@ type Transport struct {
 	BodyTimeout time.Duration
 	// Secure marks cookies for HTTPS only.
 	Secure bool
-	// Others are asked to take over a subscription from a client that takes text/event-stream too, though after JSON.
-	Others []graphql.Transport
 }
 
 var _ graphql.Transport = Transport{}
@@ -76,9 +74,6 @@ func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 	}
 	switch {
 	case op.Operation.Operation == ast.Subscription:
-		if t.stream(w, r, exec) {
-			return
-		}
 		a.refuse(http.StatusBadRequest, chat.CodeBadInput, "subscriptions need a WebSocket (graphql-transport-ws), or Accept: text/event-stream")
 		return
 	case op.Operation.Operation == ast.Mutation && r.Method == http.MethodGet:
@@ -88,25 +83,6 @@ func (t Transport) Do(w http.ResponseWriter, r *http.Request, exec graphql.Graph
 	}
 	next, opCtx := exec.DispatchOperation(ctx, op)
 	a.send(http.StatusOK, next(opCtx))
-}
-
-// stream hands a subscription over, if the client takes streams.
-func (t Transport) stream(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) bool {
-	if !request.TakesStream(r.Header.Values("Accept")) {
-		return false
-	}
-	r = r.Clone(r.Context())
-	r.Header.Set("Accept", "text/event-stream")
-	for _, other := range t.Others {
-		if other.Supports(r) {
-			if z, ok := w.(*gzipWriter); ok { // streams pass uncompressed, and take over the connection
-				w = z.ResponseWriter
-			}
-			other.Do(w, r, exec)
-			return true
-		}
-	}
-	return false
 }
 
 // read returns the operation that was asked for, or the status and the reason of a refusal.
@@ -137,8 +113,7 @@ func (t Transport) read(w http.ResponseWriter, r *http.Request) (*graphql.RawPar
 	case err != nil:
 		return nil, http.StatusBadRequest, "the request body could not be read"
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body)) // for whoever takes it over
-	_ = arrive.SetReadDeadline(time.Time{})      // or the server would take it for the client's leaving
+	_ = arrive.SetReadDeadline(time.Time{}) // or the server would take it for the client's leaving
 	return parsed(request.Parse(body))
 }
 
