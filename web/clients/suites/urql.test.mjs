@@ -5,6 +5,10 @@ import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 import { scenario, soon } from './scenario.mjs';
 
+const unpack = ({ data, error }) => ({ data, errors: error && (error.graphQLErrors.length ? error.graphQLErrors : [error]) });
+const executed = (client) => async (text, variables) =>
+  unpack(await (text.startsWith('mutation') ? client.mutation(text, variables) : client.query(text, variables)).toPromise());
+
 const methods = { query: new Set(), mutation: new Set() };
 
 scenario('@urql/core', ({ http, ws, token }) => {
@@ -47,17 +51,45 @@ scenario('@urql/core', ({ http, ws, token }) => {
       }),
     ],
   });
-  const unpack = ({ data, error }) => ({ data, errors: error && (error.graphQLErrors.length ? error.graphQLErrors : [error]) });
   return {
-    async execute(text, variables) {
-      const run = text.startsWith('mutation') ? client.mutation(text, variables) : client.query(text, variables);
-      return unpack(await run.toPromise());
-    },
+    execute: executed(client),
     subscribe(text, variables, sink) {
       const { unsubscribe } = client.subscription(text, { ...variables }).subscribe((result) => sink.next(unpack(result)));
       return unsubscribe;
     },
     close: () => socket.dispose(),
+  };
+});
+
+scenario('@urql/core over streams', ({ http, token }) => {
+  const client = new Client({
+    url: http,
+    fetchOptions: { headers: token && { authorization: `Bearer ${token}` } },
+    fetchSubscriptions: true,
+    exchanges: [fetchExchange],
+  });
+  return {
+    execute: executed(client),
+    // It does not try again by itself. That a stream has ended it tells with the last result once more, or an error.
+    subscribe(text, variables, sink) {
+      let over = false;
+      let end;
+      const begin = () => {
+        if (over) return;
+        const { unsubscribe } = client.subscription(text, { ...variables }).subscribe((result) => {
+          if (result.hasNext) return sink.next(unpack(result));
+          end();
+          soon().then(begin);
+        });
+        end = unsubscribe;
+      };
+      begin();
+      return () => {
+        over = true;
+        end();
+      };
+    },
+    close() {},
   };
 });
 
