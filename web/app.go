@@ -42,8 +42,7 @@ func appFrom(dist fs.FS) (http.Handler, error) {
 			f = a.files["/index.html"]
 		}
 		if f == nil {
-			w.Header().Set("Cache-Control", "no-store") // the next version may have it
-			http.NotFound(w, r)
+			missing(w, r)
 			return
 		}
 		a.serve(w, r, f)
@@ -56,6 +55,11 @@ func screen(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept"), "text/html") && path.Ext(r.URL.Path) == "" && !strings.HasPrefix(r.URL.Path, "/"+chunks)
 }
 
+func missing(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store") // the next version may have it
+	http.NotFound(w, r)
+}
+
 func placeholder(dist fs.FS) (http.Handler, error) {
 	page, err := fs.ReadFile(dist, "dist/placeholder.html")
 	if err != nil {
@@ -63,7 +67,7 @@ func placeholder(dist fs.FS) (http.Handler, error) {
 	}
 	return onlyReading(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" && !screen(r) {
-			http.NotFound(w, r)
+			missing(w, r)
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -25,6 +25,10 @@ func TestScreensAndOthers(t *testing.T) {
 		if w.Code != status || status == 200 && w.Header().Get("Content-Type") != "text/html; charset=utf-8" {
 			t.Errorf("%s: %d %v", path, w.Code, w.Header())
 		}
+		// What is not here may be in the next version; what is, depends on what was asked for.
+		if h := w.Header(); h.Get("Cache-Control") != "no-store" && (status == 404 || h.Get("Vary") != "Accept, Accept-Encoding") {
+			t.Errorf("%s: %v", path, h)
+		}
 	}
 	for _, path := range []string{"/friends", "/graphql/x", "/metrics"} { // a program takes a page for an answer
 		if w := get(t, web.App, "GET", path, "Accept", "*/*"); w.Code != 404 {

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 )
 
@@ -79,7 +80,7 @@ func (a *archive) serve(w http.ResponseWriter, r *http.Request, f *zip.File) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	if acceptsGzip(r.Header.Get("Accept-Encoding")) && f.Method == zip.Deflate {
+	if TakesGzip(r.Header.Get("Accept-Encoding")) && f.Method == zip.Deflate {
 		raw, err := f.OpenRaw()
 		if err != nil {
 			http.Error(w, "the archive is damaged", http.StatusInternalServerError)
@@ -108,13 +109,16 @@ func (a *archive) serve(w http.ResponseWriter, r *http.Request, f *zip.File) {
 	}
 }
 
-// acceptsGzip reads an Accept-Encoding (RFC 9110, 12.5.3): a weight of zero refuses.
-func acceptsGzip(header string) bool {
+// TakesGzip reads an Accept-Encoding (RFC 9110, 12.5.3): a weight of zero refuses, and one that is no number.
+func TakesGzip(header string) bool {
 	for part := range strings.SplitSeq(header, ",") {
-		name, weight, _ := strings.Cut(strings.ReplaceAll(part, " ", ""), ";q=")
-		if strings.EqualFold(name, "gzip") {
-			return weight == "" || strings.Trim(weight, "0.") != ""
+		name, params, _ := strings.Cut(part, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			continue
 		}
+		q, found := strings.CutPrefix(strings.TrimSpace(params), "q=")
+		weight, err := strconv.ParseFloat(q, 64)
+		return !found || err == nil && weight > 0
 	}
 	return false
 }

@@ -84,7 +84,7 @@ func TestCompressedAsItLies(t *testing.T) {
 func TestWhoTakesGzip(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]string{
-		"": "", "br": "", "gzip": "gzip", "GZIP": "gzip", "br, gzip; q=0.5": "gzip", "gzip;q=1.0": "gzip", "gzip;q=0": "", "gzip; q=0.000, br": "", "xgzip": "",
+		"": "", "br": "", "gzip": "gzip", "GZIP": "gzip", "br, gzip; q=0.5": "gzip", "gzip;q=1.0": "gzip", "gzip;q=0": "", "gzip; q=0.000, br": "", "gzip;q=x": "", "xgzip": "",
 	} {
 		if w := get(t, web.GraphiQL, "GET", "/main.css", "Accept-Encoding", header); w.Header().Get("Content-Encoding") != want {
 			t.Errorf("%q: %v", header, w.Header())
@@ -95,6 +95,10 @@ func TestWhoTakesGzip(t *testing.T) {
 func TestUnchangedFilesAreNotSentAgain(t *testing.T) {
 	t.Parallel()
 	first := get(t, web.GraphiQL, "GET", "/main.js")
+	packed := get(t, web.GraphiQL, "GET", "/main.js", "Accept-Encoding", "gzip")
+	if tag := first.Header().Get("ETag"); !strings.HasPrefix(tag, `W/"`) || packed.Header().Get("ETag") != tag {
+		t.Errorf("%s, and compressed %s: want one for both, which is weak therefore", tag, packed.Header().Get("ETag"))
+	}
 	for _, known := range []string{first.Header().Get("ETag"), `"other", ` + first.Header().Get("ETag")} {
 		again := get(t, web.GraphiQL, "GET", "/main.js", "If-None-Match", known)
 		if again.Code != http.StatusNotModified || again.Body.Len() != 0 {

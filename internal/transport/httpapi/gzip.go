@@ -3,11 +3,10 @@ package httpapi
 import (
 	"compress/gzip"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/parley-chat/parley/internal/transport/request"
+	"github.com/parley-chat/parley/web"
 )
 
 // minGzip is the size from which compressing an answer pays.
@@ -26,7 +25,7 @@ func compress(next http.Handler) http.Handler {
 			return
 		}
 		w.Header().Add("Vary", "Accept-Encoding")
-		if !takesGzip(r.Header.Get("Accept-Encoding")) {
+		if !web.TakesGzip(r.Header.Get("Accept-Encoding")) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -34,19 +33,6 @@ func compress(next http.Handler) http.Handler {
 		next.ServeHTTP(z, r)
 		z.finish()
 	})
-}
-
-func takesGzip(accept string) bool {
-	for part := range strings.SplitSeq(accept, ",") {
-		name, params, _ := strings.Cut(part, ";")
-		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
-			continue
-		}
-		q, found := strings.CutPrefix(strings.TrimSpace(params), "q=")
-		weight, err := strconv.ParseFloat(q, 64)
-		return !found || err == nil && weight > 0
-	}
-	return false
 }
 
 // gzipWriter waits for minGzip bytes before it decides.
