@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"cmp"
 	"flag"
 	"io"
 	"io/fs"
@@ -24,6 +23,13 @@ import (
 func TestClients(t *testing.T) {
 	t.Parallel()
 	run := mustNode(t, "suites")
+	testkit.Apps(t, func(t *testing.T, a *app.App) { run(t, "PARLEY_URL="+a.URL()+"/graphql") })
+}
+
+// TestAudits has graphql-http judge how queries and mutations are answered: see clients/http-audit.
+func TestAudits(t *testing.T) {
+	t.Parallel()
+	run := mustNode(t, "http-audit")
 	testkit.Apps(t, func(t *testing.T, a *app.App) { run(t, "PARLEY_URL="+a.URL()+"/graphql") })
 }
 
@@ -74,7 +80,7 @@ var speed = flag.Bool("speed", false, "let TestEndToEnd measure only, and hold w
 // meanwhile, and the network cut.
 func TestEndToEnd(t *testing.T) {
 	t.Parallel()
-	mustHaveModules(t, "app", "packages", "e2e")
+	mustHaveModules(t, "app", "packages", "e2e", "README.md", "../README.md") // whose code is tried
 	mustHaveApp(t)
 	args, env := []string{"test", "--silent", "--workspace", "parley-e2e"}, []string{mustHaveChromium(t), mustBuild(t)}
 	if *speed {
@@ -124,18 +130,15 @@ func mustHaveApp(t *testing.T) {
 	mustHave(t, filepath.Join("dist", "app.zip"), "the built app: make app")
 }
 
-// mustHaveModules skips the test unless npm has installed what it needs, and reads the sources of these folders: go test
-// knows of no other way that a result it keeps has to be made anew when they change.
+// mustHaveModules skips the test unless npm has installed what it needs, and lists the folders of its sources: go test knows
+// of no other way that a result it keeps has to be made anew when they change.
 func mustHaveModules(t *testing.T, sources ...string) {
 	t.Helper()
 	mustHave(t, filepath.Join("node_modules", ".package-lock.json"), "Node.js, and its packages: make modules")
 	for _, folder := range sources {
-		if err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err := filepath.WalkDir(folder, func(_ string, d fs.DirEntry, err error) error {
 			if d != nil && d.IsDir() && slices.Contains([]string{"node_modules", "artefacts", "dist", "build", "gql", "readme", "generated"}, d.Name()) {
 				return filepath.SkipDir // what other tests make, meanwhile perhaps
-			}
-			if err == nil && !d.IsDir() {
-				_, err = os.Stat(path)
 			}
 			return err
 		}); err != nil {
@@ -147,17 +150,16 @@ func mustHaveModules(t *testing.T, sources ...string) {
 // mustHaveChromium is the setting that tells tests where the browser is.
 func mustHaveChromium(t *testing.T) string {
 	t.Helper()
-	chromium := cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium")
-	mustHave(t, chromium, chromium+": apt-get install chromium, or CHROMIUM=/path/to/it")
+	chromium := os.Getenv("CHROMIUM")
+	if chromium == "" {
+		chromium, _ = exec.LookPath("chromium")
+	}
+	mustHave(t, chromium, "Chromium: apt-get install chromium, or CHROMIUM=/path/to/it")
 	return "CHROMIUM=" + chromium
 }
 
 // mustBuild makes the program, for tests that start and kill it, and is the setting that tells them where it is.
 func mustBuild(t *testing.T) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "parley")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "..").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return "PARLEY_BIN=" + bin
+	return "PARLEY_BIN=" + testkit.MustBuild(t, "..")
 }

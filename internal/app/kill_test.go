@@ -30,10 +30,7 @@ import (
 // The program itself, as a process.
 func TestProgram(t *testing.T) {
 	t.Parallel()
-	bin := program(filepath.Join(t.TempDir(), "parley"))
-	if out, err := exec.Command("go", "build", "-o", string(bin), "../..").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	bin := program(testkit.MustBuild(t, "../.."))
 	t.Run("databases", func(t *testing.T) {
 		t.Parallel()
 		testkit.URLs(t, func(t *testing.T, url string) {

@@ -229,16 +229,11 @@ func block(t *testing.T, text, language string) string {
 func TestReadmeConsumer(t *testing.T) {
 	t.Parallel()
 	text := section(t, "Events for other services")
-	dir := t.TempDir()
-	code, bin := filepath.Join(dir, "consumer.go"), filepath.Join(dir, "consumer")
+	code := filepath.Join(t.TempDir(), "consumer.go")
 	if err := os.WriteFile(code, []byte(block(t, text, "go")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", "-o", bin, code)
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	bin := testkit.MustBuild(t, code)
 	nats := testkit.MustJetStream(t)
 	url := testkit.SQLiteURL(t)
 	a := testkit.MustRunApp(t, url, "--nats-url", nats.URL())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,6 +24,16 @@ const Secret = "a secret of the tests, and of them alone"
 func Apps(t *testing.T, test func(t *testing.T, a *app.App)) {
 	t.Helper()
 	URLs(t, func(t *testing.T, url string) { test(t, MustRunApp(t, url)) })
+}
+
+// MustBuild compiles a program, which is a folder or a file, and returns its path. It is gone after the test.
+func MustBuild(tb testing.TB, what string) string {
+	tb.Helper()
+	bin := filepath.Join(tb.TempDir(), "program")
+	if out, err := exec.CommandContext(tb.Context(), "go", "build", "-o", bin, what).CombinedOutput(); err != nil {
+		tb.Fatalf("%v\n%s", err, out)
+	}
+	return bin
 }
 
 // MustRunApp starts a server on a database and stops it with the test. The limits on how often are out of the way;
