@@ -19,7 +19,7 @@ func (s *Store) TakeLimit(ctx context.Context, key [16]byte, n int, per time.Dur
 		return 0, err
 	}
 	// What has begun is carried through, as Write does it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
 	defer cancel()
 	db := s.db
 	if !s.postgres {

@@ -51,6 +51,7 @@ type Store struct {
 	batches   *pgxpool.Pool // one connection with plans of its own
 	jobs      *pgxpool.Pool // the queue's, which listens on one
 	file      string        // SQLite's
+	patience  time.Duration // with a change
 	now       func() time.Time
 	log       *slog.Logger
 	listeners map[chat.EventType][]Listener
@@ -81,7 +82,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if c.Conns == 0 {
 		c.Conns = 20
 	}
-	s := &Store{now: c.Now, log: c.Log, listeners: map[chat.EventType][]Listener{}, committed: func([]*chat.Event) {}}
+	s := &Store{patience: writeTimeout, now: c.Now, log: c.Log, listeners: map[chat.EventType][]Listener{}, committed: func([]*chat.Event) {}}
 	var err error
 	if path, ok := strings.CutPrefix(c.URL, "sqlite:"); ok {
 		err = s.openSQLite(path, c)
@@ -253,29 +254,30 @@ const (
 
 // Write runs fn and the listeners of what it emits in one transaction, and appends the events last. It returns the
 // position of the last event; without any, the head as of the change. fn may run more than once, and must not keep
-// anything of a run that failed. Errors of fn roll everything back and are returned as they are.
+// anything of a run that failed. Errors of fn roll everything back and are returned as they are, unless the time was up.
 //
 // A change that has begun is carried through even if ctx ends meanwhile (a client that hung up half-way would otherwise
-// never know whether it happened, and cost PostgreSQL a connection), but for no longer than writeTimeout.
+// never know whether it happened, and cost PostgreSQL a connection), but for no longer than writeTimeout: then it is taken
+// back, and UNAVAILABLE.
 func (s *Store) Write(ctx context.Context, actor chat.ID, fn func(*Tx) error) (chat.Position, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
 	defer cancel()
 	for try := 1; ; try++ {
 		pos, err := s.writeOnce(ctx, actor, fn)
+		if s.lostRace(err) && try < 10 {
+			select {
+			case <-time.After(time.Duration(try) * 5 * time.Millisecond):
+				continue
+			case <-ctx.Done():
+			}
+		}
 		if err != nil && ctx.Err() != nil { // then that is why, whatever the driver says: that it is busy rolling back, for one
 			err = fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
-		if err == nil || !s.lostRace(err) || try == 10 {
-			return pos, translate(err)
-		}
-		select {
-		case <-time.After(time.Duration(try) * 5 * time.Millisecond):
-		case <-ctx.Done():
-			return 0, translate(ctx.Err())
-		}
+		return pos, translate(err)
 	}
 }
 
