@@ -4751,7 +4751,8 @@ extend type Query {
 extend type Mutation {
   """
   Sends a mail to an address. It becomes the account's when ` + "`" + `verifyEmail` + "`" + ` is given the token of that mail: until then the
-  account keeps the one it has. To give that one again calls the change off. ` + "`" + `UNAUTHENTICATED` + "`" + ` when the password is wrong.
+  account keeps the one it has. To give that one again calls the change off. ` + "`" + `UNAUTHENTICATED` + "`" + `, with its ` + "`" + `inputPath` + "`" + `, when the
+  password is wrong.
   """
   changeEmail(
     "The address, and the password."
@@ -7105,7 +7106,10 @@ extend type Mutation {
     "The new account."
     input: SignUpInput!
   ): SignInPayload!
-  "Starts a session. ` + "`" + `UNAUTHENTICATED` + "`" + `, in the same time, for an unknown name and for a wrong password; ` + "`" + `FORBIDDEN` + "`" + ` while the account is suspended."
+  """
+  Starts a session. ` + "`" + `UNAUTHENTICATED` + "`" + `, in the same time, for an unknown name and for a wrong password, with the ` + "`" + `inputPath` + "`" + `
+  that tells it from a session that has ended; ` + "`" + `FORBIDDEN` + "`" + ` while the account is suspended.
+  """
   signIn(
     "Who, and how the tokens shall travel."
     input: SignInInput!
@@ -7118,9 +7122,12 @@ extend type Mutation {
     "The refresh token, unless it travels in the cookie."
     input: RefreshSessionInput
   ): SignInPayload!
-  "Ends the viewer's session: its tokens stop working and its sockets are closed, on every node."
+  """
+  Ends the viewer's session: its tokens stop working and its sockets are closed, on every node. Cookies are cleared when it is
+  they that say whose session.
+  """
   signOut: SignOutPayload!
-  "Sets a new password and ends every other session of the viewer. ` + "`" + `UNAUTHENTICATED` + "`" + ` when the current one is wrong."
+  "Sets a new password and ends every other session of the viewer. ` + "`" + `UNAUTHENTICATED` + "`" + `, with its ` + "`" + `inputPath` + "`" + `, when the current one is wrong."
   changePassword(
     "The old and the new password."
     input: ChangePasswordInput!

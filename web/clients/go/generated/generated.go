@@ -1775,7 +1775,8 @@ func (v *SetTypingSetTypingSetTypingPayload) GetUntil() *time.Time { return v.Un
 
 // SignOutResponse is returned by SignOut on success.
 type SignOutResponse struct {
-	// Ends the viewer's session: its tokens stop working and its sockets are closed, on every node.
+	// Ends the viewer's session: its tokens stop working and its sockets are closed, on every node. Cookies are cleared when it is
+	// they that say whose session.
 	SignOut *SignOutSignOutSignOutPayload `json:"signOut"`
 }
 
