@@ -33,12 +33,13 @@ function stage() {
         calls.push({ ...variables, signal: context.fetchOptions.signal, answer: () => resolve({ data: { sendMessage: { cursor: 'c', message: message(variables.body) } } }), fail: reject });
       }),
   };
+  const closed = () => new Outbox(client as unknown as ConstructorParameters<typeof Outbox>[0], { apply: (event) => void shown.push(event) }, storage); // mutate is overloaded
   const make = () => {
-    const outbox = new Outbox(client as unknown as ConstructorParameters<typeof Outbox>[0], { apply: (event) => void shown.push(event) }, storage); // mutate is overloaded
+    const outbox = closed();
     outbox.open('ann');
     return outbox;
   };
-  return { calls, shown, kept, make, refuseToKeep: () => (full = true) };
+  return { calls, shown, kept, closed, make, refuseToKeep: () => (full = true) };
 }
 
 const settled = () => vi.advanceTimersByTimeAsync(0);
@@ -190,6 +191,51 @@ describe('the outbox', () => {
     expect(states(second)).toEqual(['hello']);
     expect(calls.length).toBe(2);
     expect(calls[1]?.clientKey).toBe(calls[0]?.clientKey);
+  });
+
+  test('sends what was written before it was known by whom, after what they had not sent yet', async () => {
+    const { calls, shown, kept, closed, make } = stage();
+    const before = make();
+    before.send('r1', 'of yesterday');
+    before.close();
+    const outbox = closed();
+    outbox.send('r1', 'of today');
+    expect(states(outbox)).toEqual(['of today']);
+    expect([...kept.keys()].map((key) => key.split('.')[2])).toEqual(['ann']);
+    outbox.open('ann');
+    expect(states(outbox)).toEqual(['of yesterday', 'of today']);
+    expect([...kept.keys()].map((key) => key.split('.')[2])).toEqual(['ann', 'ann']);
+    for (const at of [1, 2]) {
+      calls[at]?.answer();
+      await settled();
+    }
+    expect(shown).toMatchObject([{ message: { body: 'of yesterday' } }, { message: { body: 'of today' } }]);
+    expect([states(outbox), kept.size]).toEqual([[], 0]);
+  });
+
+  test('tries what was written before it was known by whom again, and forgets it with the rest', async () => {
+    const { calls, kept, closed } = stage();
+    const outbox = closed();
+    outbox.send('r1', 'hello');
+    outbox.open('ann');
+    calls[0]?.fail(new TypeError('Failed to fetch'));
+    await vi.advanceTimersByTimeAsync(500);
+    expect(calls.map(({ body }) => body)).toEqual(['hello', 'hello']);
+    outbox.leave(true);
+    expect(kept.size).toBe(0);
+  });
+
+  test('gives nobody what another has written', () => {
+    const { calls, closed } = stage();
+    const outbox = closed();
+    outbox.send('r1', 'of whoever left');
+    outbox.leave(false);
+    outbox.open('ann');
+    outbox.send('r1', 'of ann');
+    outbox.open('bob');
+    outbox.send('r1', 'of bob');
+    expect(states(outbox)).toEqual(['of bob']);
+    expect(calls.map(({ body }) => body)).toEqual(['of ann', 'of bob']);
   });
 
   test('of one tab is not lost when another has sent its own', async () => {

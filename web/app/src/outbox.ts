@@ -56,14 +56,19 @@ export class Outbox {
     globalThis.addEventListener?.('online', this.#online);
   }
 
-  /** Goes on with what a user has not sent yet. */
+  /** Goes on with what a user has not sent yet, and begins with what they have written since the last one left. */
   open(owner: string): void {
     if (this.#owner === owner) return;
+    if (this.#owner !== null) this.leave(false);
+    const written = this.items.get();
     this.#owner = owner;
-    this.items.set(this.#keys().flatMap((key) => parse(this.#storage.getItem(key))).sort((a, b) => a.at - b.at));
+    const kept = this.#keys().flatMap((key) => parse(this.#storage.getItem(key))).sort((a, b) => a.at - b.at);
+    this.items.set(kept);
+    this.#keep([...kept, ...written]);
     this.#pump();
   }
 
+  /** Before `open` it waits, in this page only: nobody knows yet whose it is. */
   send(conversationId: string, body: string): void {
     this.#keep([...this.items.get(), { clientKey: randomKey(), conversationId, body, at: Date.now() }]);
     this.#pump();
@@ -123,6 +128,7 @@ export class Outbox {
 
   #pump(): void {
     clearTimeout(this.#timer);
+    if (this.#owner === null) return;
     const now = performance.now();
     let next = Infinity;
     for (const item of this.items.get()) {
@@ -180,6 +186,7 @@ export class Outbox {
   #keep(items: readonly Outgoing[]): void {
     const before = new Set(this.items.get());
     this.items.set(items);
+    if (this.#owner === null) return;
     for (const item of items) {
       if (before.delete(item)) continue;
       try {
