@@ -10,6 +10,7 @@ import { Avatar } from '../ui/avatar';
 import { useMe, useParley } from '../ui/context';
 import { Icon } from '../ui/icons';
 import { clock, dayName, full, useNow } from '../ui/time';
+import { arrivals } from './arrivals';
 import { nameOf } from './conversation-list';
 import { type MessageRow, type Reader, rowsOf } from './rows';
 
@@ -30,7 +31,8 @@ const near = 800;
 const atEnd = 90;
 
 /** What was said. Only what is in view is in the page, however much there is. */
-export function Messages({ conversation, stretch: { nodes, pageInfo }, fromTheStart, older, newer, newest }: Props) {
+export function Messages({ conversation, stretch, fromTheStart, older, newer, newest }: Props) {
+  const { nodes, pageInfo } = stretch;
   const { id, receipts, unreadCount, lastMessage } = conversation;
   const me = useMe();
   const { outbox, live: { history } } = useParley();
@@ -129,7 +131,7 @@ export function Messages({ conversation, stretch: { nodes, pageInfo }, fromTheSt
           {unreadCount > 0 ? `${unreadCount} new` : 'Newest'}
         </button>
       )}
-      <Announcer nodes={nodes} newest={!pageInfo.hasNextPage} me={me} />
+      <Announcer stretch={stretch} me={me} />
     </div>
   );
 }
@@ -179,13 +181,15 @@ function isLooking(): boolean {
   return document.visibilityState === 'visible' && document.hasFocus();
 }
 
+/** So many messages stay when more are read out: what is gone before a screen reader has seen it is not. */
+const heard = 50;
+
 /** Reads out what others say while the conversation is open, each message once; not what is paged through. */
-function Announcer({ nodes, newest, me }: { nodes: Stretch['nodes']; newest: boolean; me: string }) {
-  const [told, setTold] = useState({ upTo: nodes.at(-1)?.seq ?? 0, newest, messages: [] as Stretch['nodes'] });
-  const last = nodes.at(-1)?.seq ?? 0;
-  if (last > told.upTo || newest !== told.newest) {
-    const fresh = told.newest && newest ? nodes.filter(({ seq, sender }) => seq > told.upTo && sender.id !== me) : [];
-    setTold({ upTo: Math.max(last, told.upTo), newest, messages: [...told.messages, ...fresh].slice(-3) });
+function Announcer({ stretch, me }: { stretch: Stretch; me: string }) {
+  const [told, setTold] = useState({ stretch, messages: [] as Stretch['nodes'] });
+  if (stretch !== told.stretch) {
+    const fresh = arrivals(told.stretch, stretch, me);
+    setTold({ stretch, messages: fresh.length > 0 ? [...told.messages.slice(-heard), ...fresh] : told.messages });
   }
   return (
     <div className="hidden" role="log" aria-live="polite">
