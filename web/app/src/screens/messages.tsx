@@ -1,17 +1,15 @@
-import { useMutation } from '@apollo/client/react';
 import { memo, type ReactNode, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { Virtualizer, type VirtualizerHandle } from 'virtua';
 import { type ConversationQuery, MarkReadDocument } from '../gql/graphql';
 import type { Stretch } from '../live/history';
-import { spread } from '../spread';
 import { useStore } from '../store';
-import { passing } from '../ui/action';
 import { Avatar } from '../ui/avatar';
 import { useMe, useParley } from '../ui/context';
 import { Icon } from '../ui/icons';
 import { clock, dayName, full, useNow } from '../ui/time';
 import { arrivals } from './arrivals';
 import { nameOf } from './conversation-list';
+import { Reading } from './reading';
 import { type MessageRow, type Reader, rowsOf } from './rows';
 
 interface Props {
@@ -138,9 +136,17 @@ export function Messages({ conversation, stretch, fromTheStart, older, newer, ne
 
 /** What somebody looks at, at its end, is read. */
 function useMarkRead({ id, unreadCount, lastMessage }: ConversationQuery['conversation'], end: boolean): void {
-  const { live } = useParley();
-  const me = useMe();
-  const [mark] = useMutation(MarkReadDocument, { fetchPolicy: 'no-cache' });
+  const { client, live } = useParley();
+  const me = useMe(); // what is marked before that is known is not applied here
+  const [reading] = useState(
+    () =>
+      new Reading(async (seq) => {
+        const { data } = await client.mutate({ mutation: MarkReadDocument, variables: { conversationId: id, seq }, fetchPolicy: 'no-cache' });
+        if (!data) return;
+        const { cursor, receipt } = data.markRead;
+        live.apply({ __typename: 'ReceiptUpdated', cursor, at: receipt.readAt ?? '', conversationId: id, receipt });
+      }),
+  );
   const [looking, setLooking] = useState(isLooking);
   useEffect(() => {
     const look = () => setLooking(isLooking());
@@ -152,29 +158,9 @@ function useMarkRead({ id, unreadCount, lastMessage }: ConversationQuery['conver
       document.removeEventListener('visibilitychange', look);
     };
   }, []);
-  const seq = lastMessage?.seq ?? 0;
-  const [failures, setFailures] = useState(0);
-  useEffect(() => {
-    if (!looking || !end || unreadCount === 0) return;
-    let over = false;
-    const timer = setTimeout(() => {
-      mark({ variables: { conversationId: id, seq } }).then(
-        ({ data }) => {
-          if (!data) return;
-          const { cursor, receipt } = data.markRead;
-          live.apply({ __typename: 'ReceiptUpdated', cursor, at: receipt.readAt ?? '', conversationId: id, receipt });
-          setFailures(0);
-        },
-        (cause: unknown) => {
-          if (!over && passing(cause)) setFailures(failures + 1); // not told: it is tried again
-        },
-      );
-    }, failures === 0 ? 250 : spread(failures));
-    return () => {
-      over = true;
-      clearTimeout(timer);
-    };
-  }, [looking, end, unreadCount, seq, id, mark, live, me, failures]);
+  const upTo = me !== '' && looking && end && unreadCount > 0 ? (lastMessage?.seq ?? 0) : null;
+  useEffect(() => reading.reads(upTo), [reading, upTo]);
+  useEffect(() => () => reading.reads(null), [reading]);
 }
 
 function isLooking(): boolean {
