@@ -271,6 +271,19 @@ describe('the outbox', () => {
     expect(states(outbox)).toEqual(['ok']);
   });
 
+  test('shows a message once that has arrived, also while its acknowledgement is lost', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'ok');
+    outbox.saw({ conversationId: 'r1', message: message('ok') });
+    outbox.wake();
+    await settled();
+    expect([states(outbox), calls.length]).toEqual([['ok seen'], 2]);
+    calls[1]?.fail(new TypeError('Failed to fetch'));
+    await settled();
+    expect(states(outbox)).toEqual(['ok seen']);
+  });
+
   test('takes a message that arrives twice for one', async () => {
     const { calls, make } = stage();
     const outbox = make();
@@ -283,7 +296,7 @@ describe('the outbox', () => {
     expect(states(outbox)).toEqual(['ok failed', 'ok']);
   });
 
-  test.each([['FORBIDDEN', 'ok failed'], ['UNAVAILABLE', 'ok']])('shows a message again whose sending fails: %s', async (code, state) => {
+  test.each([['FORBIDDEN', 'ok failed'], ['UNAVAILABLE', 'ok seen']])('shows a message again only when the server does not want it: %s', async (code, state) => {
     const { calls, make } = stage();
     const outbox = make();
     outbox.send('r1', 'ok');

@@ -161,10 +161,9 @@ export class Outbox {
     } catch (cause) {
       if (owner !== this.#owner) return;
       const { code, retryAfter, message } = reason(cause);
-      const refused = code !== undefined && final.has(code);
-      // What was seen may have been another one of the same text.
-      this.#change(clientKey, ({ seen: _, ...item }) => ({ ...item, ...(refused && { error: message }) }));
-      if (!refused && !attempt.signal.aborted) {
+      if (code !== undefined && final.has(code)) {
+        this.#change(clientKey, ({ seen: _, ...item }) => ({ ...item, error: message })); // what was seen was another one of the same text
+      } else if (!attempt.signal.aborted) {
         const failures = this.#holds.get(conversationId)?.failures ?? 0;
         this.#holds.set(conversationId, { failures: failures + 1, until: performance.now() + retryAfter * 1000 + spread(failures, 500) });
       }
