@@ -39,7 +39,15 @@ function stage() {
     outbox.open('ann');
     return outbox;
   };
-  return { calls, shown, kept, closed, make, refuseToKeep: () => (full = true) };
+  /** One whose first message the server asked to send later. */
+  const limited = async (seconds: number) => {
+    const outbox = make();
+    outbox.send('r1', 'waits');
+    calls[0]?.fail(refuse('RATE_LIMITED', seconds));
+    await settled();
+    return outbox;
+  };
+  return { calls, shown, kept, closed, make, limited, refuseToKeep: () => (full = true) };
 }
 
 const settled = () => vi.advanceTimersByTimeAsync(0);
@@ -106,22 +114,9 @@ describe('the outbox', () => {
     expect(calls[3]?.clientKey).toBe(calls[1]?.clientKey);
   });
 
-  test('waits as long as the server asks', async () => {
-    const { calls, make } = stage();
-    make().send('r1', 'hello');
-    calls[0]?.fail(refuse('RATE_LIMITED', 7));
-    await vi.advanceTimersByTimeAsync(6_900);
-    expect(calls.length).toBe(1);
-    await vi.advanceTimersByTimeAsync(700);
-    expect(calls.length).toBe(2);
-  });
-
   test('waits in one conversation as long as the server asks, whatever is sent meanwhile', async () => {
-    const { calls, make } = stage();
-    const outbox = make();
-    outbox.send('r1', 'waits');
-    calls[0]?.fail(refuse('RATE_LIMITED', 7));
-    await settled();
+    const { calls, limited } = stage();
+    const outbox = await limited(7);
     outbox.send('r2', 'goes');
     calls[1]?.answer();
     outbox.send('r3', 'waits longer');
@@ -130,6 +125,16 @@ describe('the outbox', () => {
     expect(calls.map(({ body }) => body)).toEqual(['waits', 'goes', 'waits longer']);
     await vi.advanceTimersByTimeAsync(700);
     expect(calls.slice(3).map(({ body }) => body)).toEqual(['waits']);
+  });
+
+  test('waits as long as the server asks, also when it comes back meanwhile', async () => {
+    const { calls, limited } = stage();
+    const outbox = await limited(7);
+    outbox.wake();
+    await vi.advanceTimersByTimeAsync(6_900);
+    expect(calls.length).toBe(1);
+    await vi.advanceTimersByTimeAsync(700);
+    expect(calls.length).toBe(2);
   });
 
   test('waits longer each time, also when another conversation fares well', async () => {
@@ -382,14 +387,11 @@ describe('the outbox', () => {
   });
 
   test('of one user does not wait for what the server asked another to wait', async () => {
-    const { calls, make } = stage();
-    const outbox = make();
-    outbox.send('r1', 'of ann');
-    calls[0]?.fail(refuse('RATE_LIMITED', 7));
-    await settled();
+    const { calls, limited } = stage();
+    const outbox = await limited(7);
     outbox.leave(false);
     outbox.open('bob');
     outbox.send('r1', 'of bob');
-    expect(calls.map(({ body }) => body)).toEqual(['of ann', 'of bob']);
+    expect(calls.map(({ body }) => body)).toEqual(['waits', 'of bob']);
   });
 });

@@ -44,8 +44,8 @@ export class Outbox {
   readonly #attempts = new Map<string, AbortController>(); // by the conversation that a message is being sent to
   /** Ids of the viewer's messages that were acknowledged, or taken for one that is on its way. */
   readonly #known = new Set<string>();
-  /** By conversation, after attempts that may go well another time: how many, and until when it waits, as `performance.now` counts. */
-  readonly #holds = new Map<string, { failures: number; until: number }>();
+  /** By conversation, after attempts that may go well another time: how many, and until when it waits, and has to, as `performance.now` counts. */
+  readonly #holds = new Map<string, { failures: number; until: number; least: number }>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #online = () => this.wake();
 
@@ -75,11 +75,11 @@ export class Outbox {
   }
 
   /**
-   * The server can be reached again: what waits goes at once, and what was under way when it was lost goes again, because
-   * its answer may never come.
+   * The server can be reached again: what waits goes at once, unless the server asked it to wait, and what was under way when
+   * it was lost goes again, because its answer may never come.
    */
   wake(): void {
-    this.#holds.clear();
+    for (const [id, { least }] of this.#holds) if (least <= performance.now()) this.#holds.delete(id);
     for (const attempt of this.#attempts.values()) attempt.abort();
     this.#pump();
   }
@@ -165,7 +165,8 @@ export class Outbox {
         this.#change(clientKey, ({ seen: _, ...item }) => ({ ...item, error: message })); // what was seen was another one of the same text
       } else if (!attempt.signal.aborted) {
         const failures = this.#holds.get(conversationId)?.failures ?? 0;
-        this.#holds.set(conversationId, { failures: failures + 1, until: performance.now() + retryAfter * 1000 + spread(failures, 500) });
+        const least = performance.now() + retryAfter * 1000;
+        this.#holds.set(conversationId, { failures: failures + 1, until: least + spread(failures, 500), least });
       }
     } finally {
       if (this.#attempts.get(conversationId) === attempt) this.#attempts.delete(conversationId);
