@@ -1,7 +1,7 @@
 import { CombinedGraphQLErrors } from '@apollo/client';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Event } from './live/apply';
-import { Outbox } from './outbox';
+import { memory, Outbox } from './outbox';
 
 const message = (body: string, sender = 'ann') => ({
   id: `msg_${body}`, seq: 1, body, createdAt: new Date().toISOString(), sender: { id: sender, username: sender, displayName: sender, bot: false, avatarUrl: null },
@@ -13,19 +13,7 @@ function stage() {
   const calls: { body: string; clientKey: string; signal: AbortSignal; answer(): void; fail(cause: unknown): void }[] = [];
   const shown: Event[] = [];
   const kept = new Map<string, string>();
-  let full = false;
-  const storage = {
-    getItem: (key: string) => kept.get(key) ?? null,
-    setItem(key: string, value: string) {
-      if (full) throw new DOMException('full', 'QuotaExceededError');
-      kept.set(key, value);
-    },
-    removeItem: (key: string) => void kept.delete(key),
-    key: (index: number) => [...kept.keys()][index] ?? null,
-    get length() {
-      return kept.size;
-    },
-  };
+  const storage = memory(kept);
   const client = {
     mutate: ({ variables, context }: { variables: { body: string; clientKey: string }; context: { fetchOptions: { signal: AbortSignal } } }) =>
       new Promise((resolve, reject) => {
@@ -47,7 +35,12 @@ function stage() {
     await settled();
     return outbox;
   };
-  return { calls, shown, kept, closed, make, limited, refuseToKeep: () => (full = true) };
+  const refuseToKeep = () => {
+    storage.setItem = () => {
+      throw new DOMException('full', 'QuotaExceededError');
+    };
+  };
+  return { calls, shown, kept, closed, make, limited, refuseToKeep };
 }
 
 const settled = () => vi.advanceTimersByTimeAsync(0);

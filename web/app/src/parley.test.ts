@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { memory } from './outbox';
 import { createParley, type Parley } from './parley';
 
 const page = { __typename: 'PageInfo', hasNextPage: false, hasPreviousPage: false, startCursor: null, endCursor: null };
@@ -27,8 +28,7 @@ afterEach(() => {
 });
 
 test('whoever another tab has signed in meanwhile finds their own here', async () => {
-  const kept = new Map([['parley.session', session('ann')]]);
-  const store = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value), removeItem: (key: string) => void kept.delete(key) };
+  const store = memory(new Map([['parley.session', session('ann')]]));
   const ask = vi.fn<typeof fetch>(async (_, init) => {
     const who = new Headers(init?.headers).get('authorization')?.split(' ').at(-1) ?? '';
     await new Promise((answered) => setTimeout(answered, 5));
@@ -43,7 +43,7 @@ test('whoever another tab has signed in meanwhile finds their own here', async (
     parley.live.stop();
     if (parley.signedIn.get() !== null) parley.live.start(); // as the page does that shows somebody else
   });
-  kept.set('parley.session', session('bob'));
+  store.setItem('parley.session', session('bob'));
   await parley.session.authorization(); // as at the first sign of life
   expect([before, parley.signedIn.get()]).toEqual(['ann', 'bob']);
   await vi.waitFor(() => expect(parley.live.me.get()).toBe('bob'));
