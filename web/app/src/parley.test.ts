@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { SignInDocument } from './gql/graphql';
 import { memory } from './outbox';
 import { createParley, type Parley } from './parley';
 
@@ -24,7 +25,9 @@ beforeEach(() => {
 });
 afterEach(() => {
   for (const parley of opened.splice(0)) parley.close();
+  vi.useRealTimers();
   vi.unstubAllGlobals();
+  vi.restoreAllMocks();
 });
 
 test('whoever another tab has signed in meanwhile finds their own here', async () => {
@@ -68,7 +71,31 @@ test('nobody waits for a server that does not answer', async () => {
   const parley = open({ cookie: true, fetch: () => new Promise(() => {}) });
   await vi.advanceTimersByTimeAsync(5_000);
   expect(parley.looking.get()).toBe(false);
-  vi.useRealTimers();
+});
+
+test('an answer that does not come is not waited for for ever', async () => {
+  vi.useFakeTimers();
+  vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
+    const late = new AbortController();
+    setTimeout(() => late.abort(new DOMException('late', 'TimeoutError')), ms); // the browser's own timer is no fake
+    return late.signal;
+  });
+  const { client } = open({
+    cookie: false,
+    fetch: (_, init) => new Promise((_, reject) => init?.signal?.addEventListener('abort', () => reject(init.signal?.reason))),
+  });
+  const given = new AbortController();
+  const ends = [{}, { signal: given.signal }].map((fetchOptions) => {
+    const end = vi.fn<(cause: Error) => void>();
+    client.mutate({ mutation: SignInDocument, variables: { input: { username: 'ann', password: 'secret', cookie: false } }, context: { fetchOptions } }).catch(end);
+    return end;
+  });
+  await vi.advanceTimersByTimeAsync(10_000);
+  given.abort();
+  await vi.advanceTimersByTimeAsync(9_999);
+  expect(ends.map((end) => end.mock.calls.length)).toEqual([0, 1]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(ends.map((end) => end.mock.calls[0]?.[0].name)).toEqual(['TimeoutError', 'AbortError']);
 });
 
 test('tokens are looked for nowhere else', () => {
