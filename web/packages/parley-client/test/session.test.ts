@@ -387,6 +387,7 @@ describe('sessions', { timeout: 120_000 }, () => {
     network.broken = false;
     for (let round = 0; round < 3; round++) {
       assert.deepEqual(await Promise.all(tabs.map(({ session }) => (round === 0 ? session.restore() : session.renew()))), [true, true]);
+      assert.equal(network.count('Refresh'), 2 + round, 'once for all tabs');
     }
     for (const { session } of tabs) assert.equal((await session.request<Me>(ME)).me?.username, 'found');
     assert.deepEqual(tabs.map(({ endings }) => endings), [[], []]);
