@@ -312,6 +312,27 @@ describe('sessions', { timeout: 120_000 }, () => {
     assert.deepEqual(endings, ['signedOut', 'signedOut']);
   });
 
+  it('end for nobody who has signed in meanwhile', async (t) => {
+    const server = await Server.start(t);
+    const other = await Person.signUp(t, server);
+    const { signIn: theirs } = await other.signIn();
+    const network = new Network();
+    let refreshed = (): void => {};
+    const { session, endings } = await Person.signUp(t, server, {
+      fetch: async (...request) => {
+        const answer = await network.fetch(...request);
+        if (network.asked.at(-1) === 'Refresh') refreshed();
+        return answer;
+      },
+    });
+    refreshed = () => session.begin(theirs);
+    t.mock.method(Date, 'now', ((now) => () => now.call(Date) + 86_400_000)(Date.now)); // the token has expired: it is refreshed first
+    await session.signOut();
+    assert.deepEqual([network.count('Refresh'), network.count('SignOut')], [1, 0]);
+    assert.equal((await session.request<Me>(ME)).me?.username, other.username);
+    assert.deepEqual(endings, []);
+  });
+
   it('send no cookies but those that are theirs', async (t) => {
     const server = await Server.start(t);
     const sent: (RequestCredentials | undefined)[] = [];
