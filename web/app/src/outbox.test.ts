@@ -1,7 +1,7 @@
 import { CombinedGraphQLErrors } from '@apollo/client';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Event } from './live/apply';
-import { Outbox } from './outbox';
+import { memory, Outbox } from './outbox';
 
 const message = (body: string, sender = 'ann') => ({
   id: `msg_${body}`, seq: 1, body, createdAt: new Date().toISOString(), sender: { id: sender, username: sender, displayName: sender, bot: false, avatarUrl: null },
@@ -13,19 +13,7 @@ function stage() {
   const calls: { body: string; clientKey: string; signal: AbortSignal; answer(): void; fail(cause: unknown): void }[] = [];
   const shown: Event[] = [];
   const kept = new Map<string, string>();
-  let full = false;
-  const storage = {
-    getItem: (key: string) => kept.get(key) ?? null,
-    setItem(key: string, value: string) {
-      if (full) throw new DOMException('full', 'QuotaExceededError');
-      kept.set(key, value);
-    },
-    removeItem: (key: string) => void kept.delete(key),
-    key: (index: number) => [...kept.keys()][index] ?? null,
-    get length() {
-      return kept.size;
-    },
-  };
+  const storage = memory(kept);
   const client = {
     mutate: ({ variables, context }: { variables: { body: string; clientKey: string }; context: { fetchOptions: { signal: AbortSignal } } }) =>
       new Promise((resolve, reject) => {
@@ -33,12 +21,26 @@ function stage() {
         calls.push({ ...variables, signal: context.fetchOptions.signal, answer: () => resolve({ data: { sendMessage: { cursor: 'c', message: message(variables.body) } } }), fail: reject });
       }),
   };
+  const closed = () => new Outbox(client as unknown as ConstructorParameters<typeof Outbox>[0], { apply: (event) => void shown.push(event) }, storage); // mutate is overloaded
   const make = () => {
-    const outbox = new Outbox(client as unknown as ConstructorParameters<typeof Outbox>[0], { apply: (event) => void shown.push(event) }, storage); // mutate is overloaded
+    const outbox = closed();
     outbox.open('ann');
     return outbox;
   };
-  return { calls, shown, kept, make, refuseToKeep: () => (full = true) };
+  /** One whose first message the server asked to send later. */
+  const limited = async (seconds: number) => {
+    const outbox = make();
+    outbox.send('r1', 'waits');
+    calls[0]?.fail(refuse('RATE_LIMITED', seconds));
+    await settled();
+    return outbox;
+  };
+  const refuseToKeep = () => {
+    storage.setItem = () => {
+      throw new DOMException('full', 'QuotaExceededError');
+    };
+  };
+  return { calls, shown, kept, closed, make, limited, refuseToKeep };
 }
 
 const settled = () => vi.advanceTimersByTimeAsync(0);
@@ -105,22 +107,9 @@ describe('the outbox', () => {
     expect(calls[3]?.clientKey).toBe(calls[1]?.clientKey);
   });
 
-  test('waits as long as the server asks', async () => {
-    const { calls, make } = stage();
-    make().send('r1', 'hello');
-    calls[0]?.fail(refuse('RATE_LIMITED', 7));
-    await vi.advanceTimersByTimeAsync(6_900);
-    expect(calls.length).toBe(1);
-    await vi.advanceTimersByTimeAsync(700);
-    expect(calls.length).toBe(2);
-  });
-
   test('waits in one conversation as long as the server asks, whatever is sent meanwhile', async () => {
-    const { calls, make } = stage();
-    const outbox = make();
-    outbox.send('r1', 'waits');
-    calls[0]?.fail(refuse('RATE_LIMITED', 7));
-    await settled();
+    const { calls, limited } = stage();
+    const outbox = await limited(7);
     outbox.send('r2', 'goes');
     calls[1]?.answer();
     outbox.send('r3', 'waits longer');
@@ -129,6 +118,16 @@ describe('the outbox', () => {
     expect(calls.map(({ body }) => body)).toEqual(['waits', 'goes', 'waits longer']);
     await vi.advanceTimersByTimeAsync(700);
     expect(calls.slice(3).map(({ body }) => body)).toEqual(['waits']);
+  });
+
+  test('waits as long as the server asks, also when it comes back meanwhile', async () => {
+    const { calls, limited } = stage();
+    const outbox = await limited(7);
+    outbox.wake();
+    await vi.advanceTimersByTimeAsync(6_900);
+    expect(calls.length).toBe(1);
+    await vi.advanceTimersByTimeAsync(700);
+    expect(calls.length).toBe(2);
   });
 
   test('waits longer each time, also when another conversation fares well', async () => {
@@ -192,6 +191,51 @@ describe('the outbox', () => {
     expect(calls[1]?.clientKey).toBe(calls[0]?.clientKey);
   });
 
+  test('sends what was written before it was known by whom, after what they had not sent yet', async () => {
+    const { calls, shown, kept, closed, make } = stage();
+    const before = make();
+    before.send('r1', 'of yesterday');
+    before.close();
+    const outbox = closed();
+    outbox.send('r1', 'of today');
+    expect(states(outbox)).toEqual(['of today']);
+    expect([...kept.keys()].map((key) => key.split('.')[2])).toEqual(['ann']);
+    outbox.open('ann');
+    expect(states(outbox)).toEqual(['of yesterday', 'of today']);
+    expect([...kept.keys()].map((key) => key.split('.')[2])).toEqual(['ann', 'ann']);
+    for (const at of [1, 2]) {
+      calls[at]?.answer();
+      await settled();
+    }
+    expect(shown).toMatchObject([{ message: { body: 'of yesterday' } }, { message: { body: 'of today' } }]);
+    expect([states(outbox), kept.size]).toEqual([[], 0]);
+  });
+
+  test('tries what was written before it was known by whom again, and forgets it with the rest', async () => {
+    const { calls, kept, closed } = stage();
+    const outbox = closed();
+    outbox.send('r1', 'hello');
+    outbox.open('ann');
+    calls[0]?.fail(new TypeError('Failed to fetch'));
+    await vi.advanceTimersByTimeAsync(500);
+    expect(calls.map(({ body }) => body)).toEqual(['hello', 'hello']);
+    outbox.leave(true);
+    expect(kept.size).toBe(0);
+  });
+
+  test('gives nobody what another has written', () => {
+    const { calls, closed } = stage();
+    const outbox = closed();
+    outbox.send('r1', 'of whoever left');
+    outbox.leave(false);
+    outbox.open('ann');
+    outbox.send('r1', 'of ann');
+    outbox.open('bob');
+    outbox.send('r1', 'of bob');
+    expect(states(outbox)).toEqual(['of bob']);
+    expect(calls.map(({ body }) => body)).toEqual(['of ann', 'of bob']);
+  });
+
   test('of one tab is not lost when another has sent its own', async () => {
     const { calls, make } = stage();
     const [one, other] = [make(), make()];
@@ -225,6 +269,19 @@ describe('the outbox', () => {
     expect(states(outbox)).toEqual(['ok']);
   });
 
+  test('shows a message once that has arrived, also while its acknowledgement is lost', async () => {
+    const { calls, make } = stage();
+    const outbox = make();
+    outbox.send('r1', 'ok');
+    outbox.saw({ conversationId: 'r1', message: message('ok') });
+    outbox.wake();
+    await settled();
+    expect([states(outbox), calls.length]).toEqual([['ok seen'], 2]);
+    calls[1]?.fail(new TypeError('Failed to fetch'));
+    await settled();
+    expect(states(outbox)).toEqual(['ok seen']);
+  });
+
   test('takes a message that arrives twice for one', async () => {
     const { calls, make } = stage();
     const outbox = make();
@@ -237,7 +294,7 @@ describe('the outbox', () => {
     expect(states(outbox)).toEqual(['ok failed', 'ok']);
   });
 
-  test.each([['FORBIDDEN', 'ok failed'], ['UNAVAILABLE', 'ok']])('shows a message again whose sending fails: %s', async (code, state) => {
+  test.each([['FORBIDDEN', 'ok failed'], ['UNAVAILABLE', 'ok seen']])('shows a message again only when the server does not want it: %s', async (code, state) => {
     const { calls, make } = stage();
     const outbox = make();
     outbox.send('r1', 'ok');
@@ -323,14 +380,11 @@ describe('the outbox', () => {
   });
 
   test('of one user does not wait for what the server asked another to wait', async () => {
-    const { calls, make } = stage();
-    const outbox = make();
-    outbox.send('r1', 'of ann');
-    calls[0]?.fail(refuse('RATE_LIMITED', 7));
-    await settled();
+    const { calls, limited } = stage();
+    const outbox = await limited(7);
     outbox.leave(false);
     outbox.open('bob');
     outbox.send('r1', 'of bob');
-    expect(calls.map(({ body }) => body)).toEqual(['of ann', 'of bob']);
+    expect(calls.map(({ body }) => body)).toEqual(['waits', 'of bob']);
   });
 });

@@ -24,6 +24,19 @@ export interface Outgoing {
 /** Where they are kept, each under its own key: other tabs keep theirs beside them. */
 export type Storage = Pick<globalThis.Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'>;
 
+/** Keeps them as long as the page is there. */
+export function memory(kept = new Map<string, string>()): Storage {
+  return {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => void kept.set(key, value),
+    removeItem: (key) => void kept.delete(key),
+    key: (index) => [...kept.keys()][index] ?? null,
+    get length() {
+      return kept.size;
+    },
+  };
+}
+
 /** Codes that another attempt does not change. */
 const final = new Set(['BAD_USER_INPUT', 'FORBIDDEN', 'NOT_FOUND', 'CONFLICT', 'GRAPHQL_VALIDATION_FAILED']);
 
@@ -44,8 +57,8 @@ export class Outbox {
   readonly #attempts = new Map<string, AbortController>(); // by the conversation that a message is being sent to
   /** Ids of the viewer's messages that were acknowledged, or taken for one that is on its way. */
   readonly #known = new Set<string>();
-  /** By conversation, after attempts that may go well another time: how many, and until when it waits, as `performance.now` counts. */
-  readonly #holds = new Map<string, { failures: number; until: number }>();
+  /** By conversation, after attempts that may go well another time: how many, and until when it waits, and has to, as `performance.now` counts. */
+  readonly #holds = new Map<string, { failures: number; until: number; least: number }>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #online = () => this.wake();
 
@@ -56,25 +69,30 @@ export class Outbox {
     globalThis.addEventListener?.('online', this.#online);
   }
 
-  /** Goes on with what a user has not sent yet. */
+  /** Goes on with what a user has not sent yet, and begins with what they have written since the last one left. */
   open(owner: string): void {
     if (this.#owner === owner) return;
+    if (this.#owner !== null) this.leave(false);
+    const written = this.items.get();
     this.#owner = owner;
-    this.items.set(this.#keys().flatMap((key) => parse(this.#storage.getItem(key))).sort((a, b) => a.at - b.at));
+    const kept = this.#keys().flatMap((key) => parse(this.#storage.getItem(key))).sort((a, b) => a.at - b.at);
+    this.items.set(kept);
+    this.#keep([...kept, ...written]);
     this.#pump();
   }
 
+  /** Before `open` it waits, in this page only: nobody knows yet whose it is. */
   send(conversationId: string, body: string): void {
     this.#keep([...this.items.get(), { clientKey: randomKey(), conversationId, body, at: Date.now() }]);
     this.#pump();
   }
 
   /**
-   * The server can be reached again: what waits goes at once, and what was under way when it was lost goes again, because
-   * its answer may never come.
+   * The server can be reached again: what waits goes at once, unless the server asked it to wait, and what was under way when
+   * it was lost goes again, because its answer may never come.
    */
   wake(): void {
-    this.#holds.clear();
+    for (const [id, { least }] of this.#holds) if (least <= performance.now()) this.#holds.delete(id);
     for (const attempt of this.#attempts.values()) attempt.abort();
     this.#pump();
   }
@@ -123,6 +141,7 @@ export class Outbox {
 
   #pump(): void {
     clearTimeout(this.#timer);
+    if (this.#owner === null) return;
     const now = performance.now();
     let next = Infinity;
     for (const item of this.items.get()) {
@@ -155,12 +174,12 @@ export class Outbox {
     } catch (cause) {
       if (owner !== this.#owner) return;
       const { code, retryAfter, message } = reason(cause);
-      const refused = code !== undefined && final.has(code);
-      // What was seen may have been another one of the same text.
-      this.#change(clientKey, ({ seen: _, ...item }) => ({ ...item, ...(refused && { error: message }) }));
-      if (!refused && !attempt.signal.aborted) {
+      if (code !== undefined && final.has(code)) {
+        this.#change(clientKey, ({ seen: _, ...item }) => ({ ...item, error: message })); // what was seen was another one of the same text
+      } else if (!attempt.signal.aborted) {
         const failures = this.#holds.get(conversationId)?.failures ?? 0;
-        this.#holds.set(conversationId, { failures: failures + 1, until: performance.now() + retryAfter * 1000 + spread(failures, 500) });
+        const least = performance.now() + retryAfter * 1000;
+        this.#holds.set(conversationId, { failures: failures + 1, until: least + spread(failures, 500), least });
       }
     } finally {
       if (this.#attempts.get(conversationId) === attempt) this.#attempts.delete(conversationId);
@@ -180,6 +199,7 @@ export class Outbox {
   #keep(items: readonly Outgoing[]): void {
     const before = new Set(this.items.get());
     this.items.set(items);
+    if (this.#owner === null) return;
     for (const item of items) {
       if (before.delete(item)) continue;
       try {

@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { SignInDocument } from './gql/graphql';
+import { memory } from './outbox';
 import { createParley, type Parley } from './parley';
 
 const page = { __typename: 'PageInfo', hasNextPage: false, hasPreviousPage: false, startCursor: null, endCursor: null };
@@ -23,12 +25,13 @@ beforeEach(() => {
 });
 afterEach(() => {
   for (const parley of opened.splice(0)) parley.close();
+  vi.useRealTimers();
   vi.unstubAllGlobals();
+  vi.restoreAllMocks();
 });
 
 test('whoever another tab has signed in meanwhile finds their own here', async () => {
-  const kept = new Map([['parley.session', session('ann')]]);
-  const store = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value), removeItem: (key: string) => void kept.delete(key) };
+  const store = memory(new Map([['parley.session', session('ann')]]));
   const ask = vi.fn<typeof fetch>(async (_, init) => {
     const who = new Headers(init?.headers).get('authorization')?.split(' ').at(-1) ?? '';
     await new Promise((answered) => setTimeout(answered, 5));
@@ -43,7 +46,7 @@ test('whoever another tab has signed in meanwhile finds their own here', async (
     parley.live.stop();
     if (parley.signedIn.get() !== null) parley.live.start(); // as the page does that shows somebody else
   });
-  kept.set('parley.session', session('bob'));
+  store.setItem('parley.session', session('bob'));
   await parley.session.authorization(); // as at the first sign of life
   expect([before, parley.signedIn.get()]).toEqual(['ann', 'bob']);
   await vi.waitFor(() => expect(parley.live.me.get()).toBe('bob'));
@@ -68,7 +71,31 @@ test('nobody waits for a server that does not answer', async () => {
   const parley = open({ cookie: true, fetch: () => new Promise(() => {}) });
   await vi.advanceTimersByTimeAsync(5_000);
   expect(parley.looking.get()).toBe(false);
-  vi.useRealTimers();
+});
+
+test('an answer that does not come is not waited for for ever', async () => {
+  vi.useFakeTimers();
+  vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
+    const late = new AbortController();
+    setTimeout(() => late.abort(new DOMException('late', 'TimeoutError')), ms); // the browser's own timer is no fake
+    return late.signal;
+  });
+  const { client } = open({
+    cookie: false,
+    fetch: (_, init) => new Promise((_, reject) => init?.signal?.addEventListener('abort', () => reject(init.signal?.reason))),
+  });
+  const given = new AbortController();
+  const ends = [{}, { signal: given.signal }].map((fetchOptions) => {
+    const end = vi.fn<(cause: Error) => void>();
+    client.mutate({ mutation: SignInDocument, variables: { input: { username: 'ann', password: 'secret', cookie: false } }, context: { fetchOptions } }).catch(end);
+    return end;
+  });
+  await vi.advanceTimersByTimeAsync(10_000);
+  given.abort();
+  await vi.advanceTimersByTimeAsync(9_999);
+  expect(ends.map((end) => end.mock.calls.length)).toEqual([0, 1]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(ends.map((end) => end.mock.calls[0]?.[0].name)).toEqual(['TimeoutError', 'AbortError']);
 });
 
 test('tokens are looked for nowhere else', () => {

@@ -7,7 +7,7 @@ import { authLink, resumeLink } from 'parley-client/apollo';
 import { createCache } from './cache';
 import { SignInDocument, type SignInMutationVariables, SignUpDocument, type SignUpMutationVariables } from './gql/graphql';
 import { Live } from './live/live';
-import { Outbox, type Storage } from './outbox';
+import { memory, Outbox, type Storage } from './outbox';
 import { createStore, type Store } from './store';
 
 /** How a person is signed in, and what else may differ between several people on one page. */
@@ -163,15 +163,6 @@ function storage(): Storage {
   try {
     return localStorage;
   } catch {
-    const kept = new Map<string, string>();
-    return {
-      getItem: (key) => kept.get(key) ?? null,
-      setItem: (key, value) => void kept.set(key, value),
-      removeItem: (key) => void kept.delete(key),
-      key: (index) => [...kept.keys()][index] ?? null,
-      get length() {
-        return kept.size;
-      },
-    };
+    return memory();
   }
 }

@@ -1,16 +1,15 @@
-import { useMutation } from '@apollo/client/react';
 import { memo, type ReactNode, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { Virtualizer, type VirtualizerHandle } from 'virtua';
 import { type ConversationQuery, MarkReadDocument } from '../gql/graphql';
 import type { Stretch } from '../live/history';
-import { spread } from '../spread';
 import { useStore } from '../store';
-import { passing } from '../ui/action';
 import { Avatar } from '../ui/avatar';
 import { useMe, useParley } from '../ui/context';
 import { Icon } from '../ui/icons';
 import { clock, dayName, full, useNow } from '../ui/time';
+import { arrivals } from './arrivals';
 import { nameOf } from './conversation-list';
+import { Reading } from './reading';
 import { type MessageRow, type Reader, rowsOf } from './rows';
 
 interface Props {
@@ -30,7 +29,8 @@ const near = 800;
 const atEnd = 90;
 
 /** What was said. Only what is in view is in the page, however much there is. */
-export function Messages({ conversation, stretch: { nodes, pageInfo }, fromTheStart, older, newer, newest }: Props) {
+export function Messages({ conversation, stretch, fromTheStart, older, newer, newest }: Props) {
+  const { nodes, pageInfo } = stretch;
   const { id, receipts, unreadCount, lastMessage } = conversation;
   const me = useMe();
   const { outbox, live: { history } } = useParley();
@@ -129,16 +129,24 @@ export function Messages({ conversation, stretch: { nodes, pageInfo }, fromTheSt
           {unreadCount > 0 ? `${unreadCount} new` : 'Newest'}
         </button>
       )}
-      <Announcer nodes={nodes} newest={!pageInfo.hasNextPage} me={me} />
+      <Announcer stretch={stretch} me={me} />
     </div>
   );
 }
 
 /** What somebody looks at, at its end, is read. */
 function useMarkRead({ id, unreadCount, lastMessage }: ConversationQuery['conversation'], end: boolean): void {
-  const { live } = useParley();
-  const me = useMe();
-  const [mark] = useMutation(MarkReadDocument, { fetchPolicy: 'no-cache' });
+  const { client, live } = useParley();
+  const me = useMe(); // what is marked before that is known is not applied here
+  const [reading] = useState(
+    () =>
+      new Reading(async (seq) => {
+        const { data } = await client.mutate({ mutation: MarkReadDocument, variables: { conversationId: id, seq }, fetchPolicy: 'no-cache' });
+        if (!data) return;
+        const { cursor, receipt } = data.markRead;
+        live.apply({ __typename: 'ReceiptUpdated', cursor, at: receipt.readAt ?? '', conversationId: id, receipt });
+      }),
+  );
   const [looking, setLooking] = useState(isLooking);
   useEffect(() => {
     const look = () => setLooking(isLooking());
@@ -150,42 +158,24 @@ function useMarkRead({ id, unreadCount, lastMessage }: ConversationQuery['conver
       document.removeEventListener('visibilitychange', look);
     };
   }, []);
-  const seq = lastMessage?.seq ?? 0;
-  const [failures, setFailures] = useState(0);
-  useEffect(() => {
-    if (!looking || !end || unreadCount === 0) return;
-    let over = false;
-    const timer = setTimeout(() => {
-      mark({ variables: { conversationId: id, seq } }).then(
-        ({ data }) => {
-          if (!data) return;
-          const { cursor, receipt } = data.markRead;
-          live.apply({ __typename: 'ReceiptUpdated', cursor, at: receipt.readAt ?? '', conversationId: id, receipt });
-          setFailures(0);
-        },
-        (cause: unknown) => {
-          if (!over && passing(cause)) setFailures(failures + 1); // not told: it is tried again
-        },
-      );
-    }, failures === 0 ? 250 : spread(failures));
-    return () => {
-      over = true;
-      clearTimeout(timer);
-    };
-  }, [looking, end, unreadCount, seq, id, mark, live, me, failures]);
+  const upTo = me !== '' && looking && end && unreadCount > 0 ? (lastMessage?.seq ?? 0) : null;
+  useEffect(() => reading.reads(upTo), [reading, upTo]);
+  useEffect(() => () => reading.reads(null), [reading]);
 }
 
 function isLooking(): boolean {
   return document.visibilityState === 'visible' && document.hasFocus();
 }
 
+/** So many messages stay when more are read out: what is gone before a screen reader has seen it is not. */
+const heard = 50;
+
 /** Reads out what others say while the conversation is open, each message once; not what is paged through. */
-function Announcer({ nodes, newest, me }: { nodes: Stretch['nodes']; newest: boolean; me: string }) {
-  const [told, setTold] = useState({ upTo: nodes.at(-1)?.seq ?? 0, newest, messages: [] as Stretch['nodes'] });
-  const last = nodes.at(-1)?.seq ?? 0;
-  if (last > told.upTo || newest !== told.newest) {
-    const fresh = told.newest && newest ? nodes.filter(({ seq, sender }) => seq > told.upTo && sender.id !== me) : [];
-    setTold({ upTo: Math.max(last, told.upTo), newest, messages: [...told.messages, ...fresh].slice(-3) });
+function Announcer({ stretch, me }: { stretch: Stretch; me: string }) {
+  const [told, setTold] = useState({ stretch, messages: [] as Stretch['nodes'] });
+  if (stretch !== told.stretch) {
+    const fresh = arrivals(told.stretch, stretch, me);
+    setTold({ stretch, messages: fresh.length > 0 ? [...told.messages.slice(-heard), ...fresh] : told.messages });
   }
   return (
     <div className="hidden" role="log" aria-live="polite">

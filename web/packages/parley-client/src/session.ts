@@ -313,7 +313,8 @@ export function createSession(options: SessionOptions): Session {
       load();
       try {
         for (let again = true; kept?.id === id; again = false) {
-          if (expired() && !(await exchange(kept, 'signedOut'))) return;
+          if (expired()) await exchange(kept, 'signedOut');
+          if (kept?.id !== id) return; // it is over, or somebody else has signed in
           const { errors } = await send({ query: signOut }, bearer());
           if (!errors?.length) break;
           const error = refused(errors);

@@ -312,6 +312,27 @@ describe('sessions', { timeout: 120_000 }, () => {
     assert.deepEqual(endings, ['signedOut', 'signedOut']);
   });
 
+  it('end for nobody who has signed in meanwhile', async (t) => {
+    const server = await Server.start(t);
+    const other = await Person.signUp(t, server);
+    const { signIn: theirs } = await other.signIn();
+    const network = new Network();
+    let refreshed = (): void => {};
+    const { session, endings } = await Person.signUp(t, server, {
+      fetch: async (...request) => {
+        const answer = await network.fetch(...request);
+        if (network.asked.at(-1) === 'Refresh') refreshed();
+        return answer;
+      },
+    });
+    refreshed = () => session.begin(theirs);
+    t.mock.method(Date, 'now', ((now) => () => now.call(Date) + 86_400_000)(Date.now)); // the token has expired: it is refreshed first
+    await session.signOut();
+    assert.deepEqual([network.count('Refresh'), network.count('SignOut')], [1, 0]);
+    assert.equal((await session.request<Me>(ME)).me?.username, other.username);
+    assert.deepEqual(endings, []);
+  });
+
   it('send no cookies but those that are theirs', async (t) => {
     const server = await Server.start(t);
     const sent: (RequestCredentials | undefined)[] = [];
@@ -387,6 +408,7 @@ describe('sessions', { timeout: 120_000 }, () => {
     network.broken = false;
     for (let round = 0; round < 3; round++) {
       assert.deepEqual(await Promise.all(tabs.map(({ session }) => (round === 0 ? session.restore() : session.renew()))), [true, true]);
+      assert.equal(network.count('Refresh'), 2 + round, 'once for all tabs');
     }
     for (const { session } of tabs) assert.equal((await session.request<Me>(ME)).me?.username, 'found');
     assert.deepEqual(tabs.map(({ endings }) => endings), [[], []]);
