@@ -5,9 +5,7 @@
  * @module
  */
 import type { HistoryQueryVariables, MessagePageFragment, MessageTextFragment } from '../gql/graphql';
-import { spread } from '../spread';
 import { createStore, type Store } from '../store';
-import { passing } from '../ui/action';
 
 /**
  * Messages of one conversation that follow each other, by `seq`: a page, and what has grown at either end of it. Those
@@ -54,37 +52,6 @@ export class History {
   /** What is here of a conversation; null when nothing is, and whoever looks at it has to `load`. */
   of(id: string): Store<Stretch | null> {
     return this.#shelf(id).stretch;
-  }
-
-  /**
-   * Fetches the newest page, and again for as long as that fails for a reason that may pass: after a while, and whenever
-   * the connection is live again.
-   *
-   * @param failed is told why it has failed
-   * @returns what ends it
-   */
-  open(id: string, connection: Pick<Store<{ status: string }>, 'get' | 'subscribe'>, failed: (cause: unknown) => void): () => void {
-    let failures = 0;
-    let timer: ReturnType<typeof setTimeout> | undefined; // defined while it waits
-    let over = false;
-    const load = () => {
-      clearTimeout(timer);
-      timer = undefined;
-      this.load(id, 'newest').catch((cause: unknown) => {
-        if (over) return;
-        failed(cause);
-        if (passing(cause)) timer = setTimeout(load, spread(failures++));
-      });
-    };
-    load();
-    const end = connection.subscribe(() => {
-      if (timer !== undefined && connection.get().status === 'live') load();
-    });
-    return () => {
-      over = true;
-      end();
-      clearTimeout(timer);
-    };
   }
 
   /**
