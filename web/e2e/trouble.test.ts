@@ -92,10 +92,12 @@ test('what could not be fetched comes without a click once it can be', async ({ 
   const [{ page }, bob] = people;
   await befriend(...people);
   await bob.write('are you there?');
-  const down = new Set(['Conversation', 'History']);
+  const down = new Set(['Start', 'Conversation', 'History']);
   const errors = [{ message: 'try again later', extensions: { code: 'UNAVAILABLE' } }];
   await page.route('/graphql', (route) => (down.has(route.request().postDataJSON().operationName) ? route.fulfill({ json: { data: null, errors } }) : route.continue()));
   await page.reload();
+  await expect(page.getByRole('heading', { name: 'Nothing to show yet' })).toBeVisible();
+  down.delete('Start');
   await expect(page.getByRole('heading', { name: 'It cannot be shown' })).toBeVisible();
   down.clear();
   await expect(people[0].message('are you there?')).toBeVisible();

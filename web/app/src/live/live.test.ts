@@ -151,6 +151,28 @@ test('the longer it does not begin again, the less often it is tried', async () 
   expect(Math.min(...waits.slice(-2)), `${waits}`).toBeGreaterThan(10_000);
 });
 
+test('what cannot begin is tried again, unless it never will', async () => {
+  vi.useFakeTimers();
+  const { live, asked, find } = stage();
+  live.start();
+  (await find('Start')).fail(new TypeError('Failed to fetch'));
+  await vi.waitFor(() => expect(live.failure.get()).not.toBeNull());
+  expect(live.connection.get().status).toBe('waiting');
+  asked.length = 0;
+  await vi.advanceTimersByTimeAsync(1_000);
+  (await find('Start')).answer(start('c0', 0));
+  expect((await find('Events')).variables).toEqual({ after: 'c0' });
+  expect([live.me.get(), live.failure.get()]).toEqual(['ann', null]);
+
+  asked.length = 0;
+  live.start();
+  (await find('Start')).fail(new CombinedGraphQLErrors({ errors: [{ message: 'no', extensions: { code: 'FORBIDDEN' } }] }));
+  asked.length = 0;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked).toEqual([]);
+  expect(live.failure.get()).not.toBeNull();
+});
+
 test.each([['completes', () => undefined], ['fails', () => new Error('INTERNAL')]])('a subscription that %s for good begins anew, from an answer to the first question', async (_, cause) => {
   vi.useFakeTimers();
   const { live, asked, find, begin } = stage();

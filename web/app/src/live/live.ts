@@ -7,7 +7,7 @@ import { EventsDocument, HistoryDocument, OneConversationDocument, PresenceChang
 import type { Outbox } from '../outbox';
 import { spread } from '../spread';
 import { createStore } from '../store';
-import { codeOf } from '../ui/action';
+import { codeOf, passing } from '../ui/action';
 import { apply, applyPresence, enter, type Event, forget } from './apply';
 import { History } from './history';
 
@@ -84,13 +84,14 @@ export class Live {
   start(): void {
     this.stop();
     const run = this.#run;
-    this.failure.set(null);
     this.#begin().then(
       (cursor) => {
         if (run === this.#run) this.#listen(cursor);
       },
       (cause: unknown) => {
-        if (run === this.#run) this.failure.set(cause instanceof Error ? cause : new Error(String(cause)));
+        if (run !== this.#run) return;
+        this.failure.set(cause instanceof Error ? cause : new Error(String(cause)));
+        if (passing(cause)) this.#over();
       },
     );
   }
@@ -112,6 +113,7 @@ export class Live {
     this.#unknown.clear();
     this.history.drop();
     this.me.set(null);
+    this.failure.set(null);
     this.connection.set({ status: 'starting' });
   }
 
@@ -132,6 +134,7 @@ export class Live {
     if (run !== this.#run) throw new Error('It was stopped meanwhile.');
     if (!data?.me) throw new Error('Nobody is signed in.');
     this.me.set(data.me.id);
+    this.failure.set(null);
     this.#outbox?.open(data.me.id);
     return data.cursor;
   }
@@ -165,7 +168,7 @@ export class Live {
     });
   }
 
-  /** The events have ended, and will not come back by themselves: after a while all is asked for anew, and they begin again. */
+  /** There are no events, and none will come by themselves: after a while all is asked for anew, and they begin again. */
   #over(): void {
     const run = this.#run;
     if (Date.now() - this.#since > 60_000) this.#endings = 0; // they went on for long
