@@ -1,4 +1,5 @@
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, Observable } from '@apollo/client';
+import type { Status } from 'parley-client';
 import { afterEach, expect, test, vi } from 'vitest';
 import { createCache } from '../cache';
 import { ConversationDocument, MarkNotificationReadDocument, StartDocument } from '../gql/graphql';
@@ -46,7 +47,8 @@ function stage() {
       }),
   );
   const client = new ApolloClient({ cache: createCache(), link: live.link.concat(server) });
-  live.attach(client, { open() {}, saw() {}, wake() {} } as unknown as Outbox, async () => false); // sends nothing here
+  const wake = vi.fn();
+  live.attach(client, { open() {}, saw() {}, wake } as unknown as Outbox, async () => false); // sends nothing here
   const find = (name: string) => vi.waitFor(() => {
     const found = asked.filter((other) => other.name === name).at(-1);
     if (!found) throw new Error(`${name} was not asked`);
@@ -62,7 +64,7 @@ function stage() {
     asked.length = 0;
     return events;
   };
-  return { live, client, asked, find, seqs, list, begin };
+  return { live, client, asked, wake, find, seqs, list, begin };
 }
 
 afterEach(() => {
@@ -188,6 +190,26 @@ test.each([['completes', () => undefined], ['fails', () => new Error('INTERNAL')
   await vi.advanceTimersByTimeAsync(2_000);
   (await find('Start')).answer(start('c5', 5));
   expect((await find('Events')).variables).toEqual({ after: 'c5' });
+});
+
+test('what waits is sent when the way to the server is found again, and not before', async () => {
+  vi.useFakeTimers();
+  const { wake, find, begin } = stage();
+  const events = await begin(1);
+  const pass = (...statuses: Status[]) => statuses.forEach((status) => events.context.resume?.status?.(status, {}, undefined as never)); // which is not looked at
+  pass('connecting', 'replaying', 'live');
+  expect(wake).not.toHaveBeenCalled();
+  pass('waiting', 'connecting', 'replaying');
+  expect(wake).not.toHaveBeenCalled();
+  pass('live', 'live');
+  expect(wake).toHaveBeenCalledTimes(1);
+
+  events.end();
+  await vi.advanceTimersByTimeAsync(1_000);
+  (await find('Start')).answer(start('c5', 5));
+  const { context } = await find('Events');
+  context.resume?.status?.('live', {}, undefined as never);
+  expect(wake, 'when it had ended').toHaveBeenCalledTimes(2);
 });
 
 test('conversations with news that are not here are fetched until they come', async () => {

@@ -50,6 +50,7 @@ export class Live {
   #restart: ReturnType<typeof setTimeout> | undefined;
   #endings = 0; // how often in a row the events have ended for good
   #since = Infinity; // when they were live last
+  #lost = false; // the way to the server, since then
   readonly #unknown = new Set<string>(); // conversations that have messages and are not here
   #looking = -1; // the run in which they are being fetched
   #run = 0; // grows with each start and stop: what belongs to an older one is not heeded
@@ -108,6 +109,7 @@ export class Live {
     this.#timer = undefined;
     this.#endings = 0;
     this.#since = Infinity;
+    this.#lost = false;
     this.#waiting = [];
     this.#applied = [];
     this.#unknown.clear();
@@ -140,9 +142,7 @@ export class Live {
   }
 
   #listen(after: string): void {
-    const client = this.#the();
-    let lost = false;
-    const events = client.subscribe({
+    const events = this.#the().subscribe({
       query: EventsDocument,
       variables: { after },
       fetchPolicy: 'no-cache', // `apply` says what goes into the cache
@@ -151,9 +151,11 @@ export class Live {
           status: (status, { retryAt }) => {
             this.connection.set({ status, ...(retryAt !== undefined && { retryAt }) });
             this.#watchPresence(status === 'live');
-            if (status === 'live') this.#since = Date.now();
-            if (lost && status === 'live') this.#outbox?.wake();
-            lost = status !== 'live' && (lost || status === 'waiting');
+            if (status === 'waiting') this.#lost = true;
+            if (status !== 'live') return;
+            this.#since = Date.now();
+            if (this.#lost) this.#outbox?.wake();
+            this.#lost = false;
           },
           expired: () => this.#refetch(),
         },
@@ -173,6 +175,7 @@ export class Live {
     const run = this.#run;
     if (Date.now() - this.#since > 60_000) this.#endings = 0; // they went on for long
     this.#since = Infinity;
+    this.#lost = true;
     const wait = spread(this.#endings++);
     this.#watchPresence(false);
     this.connection.set({ status: 'waiting', retryAt: Date.now() + wait });
