@@ -231,17 +231,43 @@ test('conversations with news that are not here are fetched until they come', as
 });
 
 test('conversations with news come although another one cannot be fetched', async () => {
-  const { find, list, asked, begin } = stage();
+  const { list, asked, begin } = stage();
   const events = await begin(1);
   for (const conversationId of ['r8', 'r9']) events.answer({ events: { ...added(3), conversationId } }, false);
-  (await find('OneConversation')).fail(new Error('INTERNAL'));
-  const next = await vi.waitFor(() => {
-    const found = asked.find(({ variables }) => 'id' in variables && variables.id === 'r9');
-    if (!found) throw new Error('the other one was not asked for');
+  const of = (id: string) => vi.waitFor(() => {
+    const found = asked.find(({ variables }) => 'id' in variables && variables.id === id);
+    if (!found) throw new Error(`${id} was not asked for`);
     return found;
   });
-  next.answer({ conversation: { ...room(3), id: 'r9' } });
+  (await of('r8')).fail(new Error('INTERNAL'));
+  (await of('r9')).answer({ conversation: { ...room(3), id: 'r9' } });
   await vi.waitFor(() => expect(list()?.sort()).toEqual(['r1', 'r9']));
+});
+
+test('conversations with news do not wait for one that cannot be fetched, which is tried at once when the connection is live', async () => {
+  vi.useFakeTimers();
+  const { find, list, asked, begin } = stage();
+  const events = await begin(1);
+  const refuse = async () => (await find('OneConversation')).fail(new CombinedGraphQLErrors({ errors: [{ message: 'no', extensions: { code: 'INTERNAL' } }] }));
+  events.answer({ events: { ...added(3), conversationId: 'r8' } }, false);
+  for (let n = 0; n < 7; n++) {
+    await refuse();
+    asked.length = 0;
+    await vi.advanceTimersByTimeAsync(30_000);
+  }
+  await refuse(); // the waits are long now
+  asked.length = 0;
+  events.answer({ events: { ...added(3), conversationId: 'r9' } }, false);
+  await vi.advanceTimersByTimeAsync(100);
+  (await find('OneConversation')).answer({ conversation: { ...room(3), id: 'r9' } });
+  await vi.advanceTimersByTimeAsync(100);
+  expect(list()?.sort()).toEqual(['r1', 'r9']);
+  expect(asked.map(({ variables }) => variables)).toEqual([{ id: 'r9' }]);
+  events.context.resume?.status?.('live', {}, undefined as never);
+  await vi.advanceTimersByTimeAsync(100);
+  (await find('OneConversation')).answer({ conversation: { ...room(3), id: 'r8' } });
+  await vi.advanceTimersByTimeAsync(100);
+  expect(list()?.sort()).toEqual(['r1', 'r8', 'r9']);
 });
 
 test('for many conversations with news that are not here the list is asked for', async () => {
