@@ -1,3 +1,4 @@
+import { CombinedGraphQLErrors } from '@apollo/client';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { HistoryQueryVariables, MessageTextFragment } from '../gql/graphql';
 import { History, type Stretch } from './history';
@@ -8,10 +9,11 @@ const message = (seq: number): MessageTextFragment => ({ id: `msg_${seq}`, seq, 
 /** A server on which so many messages are stored; it pages as Parley does, and a message's place is its number. */
 function stage(stored: number) {
   const asked: HistoryQueryVariables[] = [];
-  const server = { stored };
+  const server = { stored, down: null as unknown }; // why it does not answer
   const history = new History(async (variables) => {
     asked.push(variables);
     await null;
+    if (server.down) throw server.down;
     const { first, after, last, before } = variables;
     const from = last ? Math.max(1, (before ? Number(before) : server.stored + 1) - last) : Number(after ?? 0) + 1;
     const to = last ? (before ? Number(before) - 1 : server.stored) : Math.min(server.stored, from + (first ?? 0) - 1);
@@ -108,6 +110,23 @@ test('what is missing for long is asked for', async () => {
   history.add('r1', message(13));
   await vi.advanceTimersByTimeAsync(6_000);
   expect(span()).toEqual([1, 13, true]);
+});
+
+test('what is missing is asked for less often the longer it fails, and not again when it never will come', async () => {
+  const { history, server, asked } = stage(10);
+  await history.load('r1', 'newest');
+  server.down = new TypeError('Failed to fetch');
+  history.add('r1', message(13));
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(asked).toHaveLength(2);
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect(asked.length).toBeGreaterThan(10);
+  expect(asked.length).toBeLessThan(30);
+  server.down = new CombinedGraphQLErrors({ errors: [{ message: 'no', extensions: { code: 'NOT_FOUND' } }] });
+  await vi.advanceTimersByTimeAsync(30_000);
+  const before = asked.length;
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect(asked).toHaveLength(before);
 });
 
 test('what was asked before all was dropped is asked again', async () => {

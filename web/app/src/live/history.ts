@@ -5,7 +5,9 @@
  * @module
  */
 import type { HistoryQueryVariables, MessagePageFragment, MessageTextFragment } from '../gql/graphql';
+import { spread } from '../spread';
 import { createStore, type Store } from '../store';
+import { passing } from '../ui/action';
 
 /**
  * Messages of one conversation that follow each other, by `seq`: a page, and what has grown at either end of it. Those
@@ -141,10 +143,11 @@ export class History {
   }
 
   /** What is missing between the messages that are here comes by itself; if it does not, the newest page brings it. */
-  #mend(id: string, shelf: Shelf): void {
+  #mend(id: string, shelf: Shelf, failures = 0): void {
     clearTimeout(shelf.timer);
     if (!holed(shelf.stretch.get())) return;
-    shelf.timer = setTimeout(() => void this.load(id, 'newest').catch(() => this.#mend(id, shelf)), patience);
+    const again = (cause: unknown) => passing(cause) && this.#mend(id, shelf, failures + 1);
+    shelf.timer = setTimeout(() => void this.load(id, 'newest').catch(again), failures === 0 ? patience : spread(failures, patience));
   }
 
   /** Cuts what became too long, at an end where a page can be fetched again. */
