@@ -93,12 +93,12 @@ function change(cache: ApolloCache, history: History, me: string, event: Event):
       set(cache, event.conversationId, { title: event.conversation.title, writable: event.conversation.writable, avatarUrl: event.conversation.avatarUrl });
       return;
     case 'ConversationDeleted':
-      leave(cache, event.conversationId);
+      leave(cache, history, event.conversationId);
       return;
 
     case 'MemberAdded':
       if (event.user.id === me) {
-        forget(cache, history, event.conversationId); // with what was said before
+        if (!isIn(cache, event.conversationId)) forget(cache, history, event.conversationId); // what is there may have changed meanwhile
         enter(cache, event.conversation);
       } else if (isHere(cache, event.conversationId)) {
         addMember(cache, event.conversationId, event.user, event.role, event.at);
@@ -108,7 +108,7 @@ function change(cache: ApolloCache, history: History, me: string, event: Event):
     case 'MemberRemoved':
     case 'MemberLeft':
       if (event.user.id === me) {
-        leave(cache, event.conversationId);
+        leave(cache, history, event.conversationId);
       } else if (isHere(cache, event.conversationId)) {
         removeMember(cache, event.conversationId, event.user.id);
         set(cache, event.conversationId, { memberCount: event.memberCount });
@@ -182,8 +182,9 @@ export function enter(cache: ApolloCache, conversation: ConversationItemFragment
   include(cache, 'conversations', conversationRef(conversation.id));
 }
 
-/** Takes a conversation from the viewer: who looks at it still finds it without a role. */
-export function leave(cache: ApolloCache, conversationId: string): void {
+/** Takes a conversation from the viewer: who looks at it still finds it without a role. Its messages go, as more may follow until the viewer is back. */
+export function leave(cache: ApolloCache, history: History, conversationId: string): void {
+  history.drop(conversationId);
   set(cache, conversationId, { role: null });
   revise(cache, undefined, 'conversations', (kept, { readField }) => ({ ...kept, nodes: kept.nodes.filter((node) => readField('id', node) !== conversationId) }));
 }
@@ -333,6 +334,12 @@ function revise<Node = Reference>(
 function isHere(cache: ApolloCache, conversationId: string): boolean {
   const id = cache.identify(conversationRef(conversationId)) ?? '';
   return cache.readFragment({ id, fragment: CountedFragmentDoc, fragmentName: 'Counted' }) !== null;
+}
+
+/** Whether a conversation is here that the viewer has not left. */
+function isIn(cache: ApolloCache, conversationId: string): boolean {
+  const id = cache.identify(conversationRef(conversationId)) ?? '';
+  return Boolean(cache.readFragment({ id, fragment: ConversationItemFragmentDoc, fragmentName: 'ConversationItem' })?.role);
 }
 
 function set(cache: ApolloCache, conversationId: string, values: Record<string, unknown>): void {
