@@ -100,8 +100,21 @@ test('a group is made, ruled and left', async ({ arrive, server }) => {
     await expect(bob.badge('News')).toBeHidden();
   });
 
-  await test.step('somebody is added', async () => {
+  await test.step('somebody is removed while they look, and finds all that was said when they are taken back', async () => {
+    await alice.write('sandwiches?');
+    await expect(bob.message('sandwiches?')).toBeVisible();
     await alice.page.getByRole('link', { name: 'Details of Picnic' }).click();
+    await alice.page.locator('summary', { hasText: 'What to do about Bob' }).click();
+    await alice.page.getByRole('button', { name: 'Remove' }).click();
+    await expect(bob.page.getByRole('heading', { name: 'You are not in this group any more' })).toBeVisible();
+    await alice.write('he is a vegetarian');
+    await alice.page.getByRole('button', { name: 'Add people' }).click();
+    await alice.page.getByRole('dialog').getByRole('checkbox', { name: /Bob/ }).check();
+    await alice.page.getByRole('dialog').getByRole('button', { name: 'Add', exact: true }).click();
+    for (const body of ['sandwiches?', 'he is a vegetarian']) await expect(bob.message(body)).toBeVisible();
+  });
+
+  await test.step('somebody is added', async () => {
     await alice.page.getByRole('button', { name: 'Add people' }).click();
     await alice.page.getByRole('dialog').getByRole('checkbox', { name: /Carol/ }).check();
     await alice.page.getByRole('dialog').getByRole('button', { name: 'Add', exact: true }).click();

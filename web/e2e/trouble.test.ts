@@ -86,3 +86,19 @@ test('what was written without a server is sent by the page that is opened next'
   await alice.reopen(address);
   await judge(people, ['and went away']);
 });
+
+test('what could not be fetched comes without a click once it can be', async ({ arrive }) => {
+  const people = [await arrive('Alice'), await arrive('Bob')] as const;
+  const [{ page }, bob] = people;
+  await befriend(...people);
+  await bob.write('are you there?');
+  const down = new Set(['Start', 'Conversation', 'History']);
+  const errors = [{ message: 'try again later', extensions: { code: 'UNAVAILABLE' } }];
+  await page.route('/graphql', (route) => (down.has(route.request().postDataJSON().operationName) ? route.fulfill({ json: { data: null, errors } }) : route.continue()));
+  await page.reload();
+  await expect(page.getByRole('heading', { name: 'Nothing to show yet' })).toBeVisible();
+  down.delete('Start');
+  await expect(page.getByRole('heading', { name: 'It cannot be shown' })).toBeVisible();
+  down.clear();
+  await expect(people[0].message('are you there?')).toBeVisible();
+});

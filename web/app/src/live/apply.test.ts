@@ -144,6 +144,7 @@ describe('conversations and members', () => {
     did('ConversationDeleted', { conversationId: 'r1' });
     expect(rooms()).toEqual(['r2']);
     expect(open()?.role).toBeNull();
+    expect(said()).toBeUndefined();
   });
 
   test('MemberAdded: another comes last', () => {
@@ -160,6 +161,13 @@ describe('conversations and members', () => {
     expect([open(), said()], 'fetched anew').toEqual([undefined, undefined]);
   });
 
+  test('MemberAdded: what the viewer has opened since stays open', () => {
+    did('MemberAdded', { conversationId: 'r1', user: user('ann'), role: 'MEMBER', conversation: room('r1') });
+    expect(seqs()).toEqual([1, 2, 3, 4, 5]);
+    expect(marks()).toEqual(['bob 5', 'cleo 2']);
+    expect(members()).toHaveLength(3);
+  });
+
   test.each(['MemberRemoved', 'MemberLeft'] as const)('%s', (typename) => {
     did(typename, { conversationId: 'r1', user: { id: 'cleo' }, memberCount: 2 });
     expect(members()).toEqual(['bob OWNER', 'ann MEMBER']);
@@ -168,6 +176,7 @@ describe('conversations and members', () => {
     did(typename, { conversationId: 'r1', user: { id: 'ann' }, memberCount: 1 });
     expect(rooms()).toEqual(['r2']);
     expect(open()?.role).toBeNull();
+    expect(said()).toBeUndefined();
   });
 
   test('MemberRoleChanged', () => {

@@ -9,8 +9,8 @@ import type { ApolloCache, Reference } from '@apollo/client';
 import type { Modifier, ModifierDetails } from '@apollo/client/cache';
 import type { Kept } from '../cache';
 import {
-  AccountDocument, type ConversationItemFragment, ConversationItemFragmentDoc, CountedFragmentDoc, type EventsSubscription, ExportDocument, KnownFragmentDoc,
-  type MessageTextFragment, NotificationItemFragmentDoc, NotificationPreferencesDocument, PersonFragmentDoc, PersonNameFragmentDoc,
+  AccountDocument, type ConversationItemFragment, ConversationItemFragmentDoc, type CountedFragment, CountedFragmentDoc, type EventsSubscription, ExportDocument,
+  KnownFragmentDoc, type MessageTextFragment, NotificationItemFragmentDoc, NotificationPreferencesDocument, PersonFragmentDoc, PersonNameFragmentDoc,
   type PresenceChangedSubscription, type ReceiptItemFragment, ReceiptsFragmentDoc, RequestItemFragmentDoc, type Role, SessionItemFragmentDoc,
 } from '../gql/graphql';
 import type { History } from './history';
@@ -89,18 +89,18 @@ function change(cache: ApolloCache, history: History, me: string, event: Event):
       enter(cache, event.conversation);
       return;
     case 'ConversationUpdated':
-      if (!isHere(cache, event.conversationId)) return;
+      if (!here(cache, event.conversationId)) return;
       set(cache, event.conversationId, { title: event.conversation.title, writable: event.conversation.writable, avatarUrl: event.conversation.avatarUrl });
       return;
     case 'ConversationDeleted':
-      leave(cache, event.conversationId);
+      leave(cache, history, event.conversationId);
       return;
 
     case 'MemberAdded':
       if (event.user.id === me) {
-        forget(cache, history, event.conversationId); // with what was said before
+        if (!here(cache, event.conversationId)?.role) forget(cache, history, event.conversationId); // what is there may have changed meanwhile
         enter(cache, event.conversation);
-      } else if (isHere(cache, event.conversationId)) {
+      } else if (here(cache, event.conversationId)) {
         addMember(cache, event.conversationId, event.user, event.role, event.at);
         set(cache, event.conversationId, { memberCount: event.conversation.memberCount });
       }
@@ -108,8 +108,8 @@ function change(cache: ApolloCache, history: History, me: string, event: Event):
     case 'MemberRemoved':
     case 'MemberLeft':
       if (event.user.id === me) {
-        leave(cache, event.conversationId);
-      } else if (isHere(cache, event.conversationId)) {
+        leave(cache, history, event.conversationId);
+      } else if (here(cache, event.conversationId)) {
         removeMember(cache, event.conversationId, event.user.id);
         set(cache, event.conversationId, { memberCount: event.memberCount });
       }
@@ -122,14 +122,16 @@ function change(cache: ApolloCache, history: History, me: string, event: Event):
       }));
       return;
 
-    case 'MessageAdded':
+    case 'MessageAdded': {
       history.add(event.conversationId, event.message);
-      if (!isHere(cache, event.conversationId)) return event.conversationId;
-      count(cache, me, event.conversationId, event.message);
-      list(cache, event.conversationId);
+      const before = here(cache, event.conversationId);
+      if (!before) return event.conversationId;
+      count(cache, me, event.conversationId, before, event.message);
+      if (before.role !== null) include(cache, 'conversations', conversationRef(event.conversationId)); // the list may not reach so far
       return;
+    }
     case 'ReceiptUpdated':
-      if (isHere(cache, event.conversationId)) read(cache, me, event.conversationId, event.receipt);
+      if (here(cache, event.conversationId)) read(cache, me, event.conversationId, event.receipt);
       return;
     case 'ConversationNotificationsChanged':
       set(cache, event.conversationId, { notificationLevel: event.level, mutedUntil: event.mutedUntil });
@@ -182,8 +184,9 @@ export function enter(cache: ApolloCache, conversation: ConversationItemFragment
   include(cache, 'conversations', conversationRef(conversation.id));
 }
 
-/** Takes a conversation from the viewer: who looks at it still finds it without a role. */
-export function leave(cache: ApolloCache, conversationId: string): void {
+/** Takes a conversation from the viewer: who looks at it still finds it without a role. Its messages go, as more may follow until the viewer is back. */
+export function leave(cache: ApolloCache, history: History, conversationId: string): void {
+  history.drop(conversationId);
   set(cache, conversationId, { role: null });
   revise(cache, undefined, 'conversations', (kept, { readField }) => ({ ...kept, nodes: kept.nodes.filter((node) => readField('id', node) !== conversationId) }));
 }
@@ -228,28 +231,14 @@ function readNotifications(cache: ApolloCache, through: string, at: string): voi
 }
 
 /** What a message changes about its conversation. */
-function count(cache: ApolloCache, me: string, conversationId: string, message: MessageTextFragment): void {
-  const id = cache.identify(conversationRef(conversationId)) ?? '';
-  const before = cache.readFragment({ id, fragment: CountedFragmentDoc, fragmentName: 'Counted' });
-  if (before && message.seq > (before.lastMessage?.seq ?? 0)) {
+function count(cache: ApolloCache, me: string, conversationId: string, before: CountedFragment, message: MessageTextFragment): void {
+  if (message.seq > (before.lastMessage?.seq ?? 0)) {
+    const id = cache.identify(conversationRef(conversationId)) ?? '';
     const unread = unreadAfter(before, message.seq, 0);
-    const data = { __typename: 'Conversation', updatedAt: message.createdAt, unreadCount: unread, lastMessage: message } as const;
+    const data = { __typename: 'Conversation', role: before.role, updatedAt: message.createdAt, unreadCount: unread, lastMessage: message } as const;
     cache.writeFragment({ id, fragment: CountedFragmentDoc, fragmentName: 'Counted', data });
   }
   read(cache, me, conversationId, { user: message.sender, seq: message.seq, readAt: message.createdAt }); // who writes has read
-}
-
-/** Takes a conversation into the list that was opened although the list does not reach so far. */
-function list(cache: ApolloCache, conversationId: string): void {
-  const ref = conversationRef(conversationId);
-  let listed = true;
-  revise(cache, undefined, 'conversations', (kept, { readField }) => {
-    listed = kept.nodes.some((node) => readField('id', node) === conversationId);
-    return kept;
-  });
-  if (listed) return;
-  const item = cache.readFragment({ id: cache.identify(ref) ?? '', fragment: ConversationItemFragmentDoc, fragmentName: 'ConversationItem' });
-  if (item && item.role !== null) include(cache, 'conversations', ref);
 }
 
 /** How much is not read when the newest message is `last` and the viewer has read up to `mark`, or further before. */
@@ -260,12 +249,12 @@ function unreadAfter(before: { unreadCount: number; lastMessage: { seq: number }
 
 /** Moves a read mark, never back. */
 function read(cache: ApolloCache, me: string, conversationId: string, receipt: ReceiptItemFragment): void {
-  const id = cache.identify(conversationRef(conversationId)) ?? '';
   if (receipt.user.id === me) {
-    const before = cache.readFragment({ id, fragment: CountedFragmentDoc, fragmentName: 'Counted' });
+    const before = here(cache, conversationId);
     if (before) set(cache, conversationId, { unreadCount: unreadAfter(before, before.lastMessage?.seq ?? 0, receipt.seq) });
     return;
   }
+  const id = cache.identify(conversationRef(conversationId)) ?? '';
   const before = cache.readFragment({ id, fragment: ReceiptsFragmentDoc, fragmentName: 'Receipts' });
   if (!before) return;
   const { receipts } = before;
@@ -330,9 +319,10 @@ function revise<Node = Reference>(
   cache.modify({ id, fields: { [list]: change as Modifier<unknown> } }); // the policies in ../cache say that these are lists
 }
 
-function isHere(cache: ApolloCache, conversationId: string): boolean {
+/** What is kept of a conversation; null while it is not here. */
+function here(cache: ApolloCache, conversationId: string): CountedFragment | null {
   const id = cache.identify(conversationRef(conversationId)) ?? '';
-  return cache.readFragment({ id, fragment: CountedFragmentDoc, fragmentName: 'Counted' }) !== null;
+  return cache.readFragment({ id, fragment: CountedFragmentDoc, fragmentName: 'Counted' });
 }
 
 function set(cache: ApolloCache, conversationId: string, values: Record<string, unknown>): void {

@@ -1,7 +1,6 @@
 import { CombinedGraphQLErrors } from '@apollo/client';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { HistoryQueryVariables, MessageTextFragment } from '../gql/graphql';
-import { createStore } from '../store';
 import { History, type Stretch } from './history';
 
 const bob = { id: 'bob', username: 'bob', displayName: 'Bob', bot: false, avatarUrl: null };
@@ -113,6 +112,23 @@ test('what is missing for long is asked for', async () => {
   expect(span()).toEqual([1, 13, true]);
 });
 
+test('what is missing is asked for less often the longer it fails, and not again when it never will come', async () => {
+  const { history, server, asked } = stage(10);
+  await history.load('r1', 'newest');
+  server.down = new TypeError('Failed to fetch');
+  history.add('r1', message(13));
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(asked).toHaveLength(2);
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect(asked.length).toBeGreaterThan(10);
+  expect(asked.length).toBeLessThan(30);
+  server.down = new CombinedGraphQLErrors({ errors: [{ message: 'no', extensions: { code: 'NOT_FOUND' } }] });
+  await vi.advanceTimersByTimeAsync(30_000);
+  const before = asked.length;
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect(asked).toHaveLength(before);
+});
+
 test('what was asked before all was dropped is asked again', async () => {
   const { history, server, span } = stage(10);
   const loaded = history.load('r1', 'newest');
@@ -213,63 +229,4 @@ test('what was looked at to its end is here still when somebody is back', async 
   end();
   history.add('r1', message(161));
   expect(span()).toEqual([111, 161, true]);
-});
-
-describe('a conversation whose messages cannot be fetched', () => {
-  const refuse = (code: string) => new CombinedGraphQLErrors({ errors: [{ message: 'no', extensions: { code } }] });
-  const open = async (cause: unknown) => {
-    const staged = stage(10);
-    const connection = createStore({ status: 'live' });
-    const failed: unknown[] = [];
-    staged.server.down = cause;
-    const end = staged.history.open('r1', connection, (cause) => failed.push(cause));
-    await vi.advanceTimersByTimeAsync(0);
-    expect(failed).toEqual([cause]);
-    return { ...staged, connection, failed, end };
-  };
-
-  test.each([new TypeError('Failed to fetch'), refuse('UNAVAILABLE')])('is asked for again after a while: %s', async (cause) => {
-    const { server, failed, span, asked } = await open(cause);
-    await vi.advanceTimersByTimeAsync(1_100);
-    expect(failed).toEqual([cause, cause]);
-    server.down = null;
-    await vi.advanceTimersByTimeAsync(2_100);
-    expect(span()).toEqual([1, 10, true]);
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect(asked).toHaveLength(3);
-  });
-
-  test('is asked for at once when the connection is live again', async () => {
-    const { server, connection, span, asked } = await open(new TypeError('Failed to fetch'));
-    await vi.advanceTimersByTimeAsync(120_000); // the waits are long now
-    server.down = null;
-    const before = asked.length;
-    connection.set({ status: 'replaying' });
-    await vi.advanceTimersByTimeAsync(0);
-    expect(asked).toHaveLength(before);
-    connection.set({ status: 'live' });
-    connection.set({ status: 'live' }); // it is under way
-    await vi.advanceTimersByTimeAsync(0);
-    expect(span()).toEqual([1, 10, true]);
-    await vi.advanceTimersByTimeAsync(60_000);
-    connection.set({ status: 'live' });
-    expect(asked).toHaveLength(before + 1);
-  });
-
-  test('is not asked for again when there is none, or nobody looks', async () => {
-    const { connection, asked } = await open(refuse('NOT_FOUND'));
-    connection.set({ status: 'live' });
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect(asked).toHaveLength(1);
-
-    const left = await open(new TypeError('Failed to fetch'));
-    left.end();
-    left.connection.set({ status: 'live' });
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect(left.asked).toHaveLength(1);
-
-    left.history.open('r1', left.connection, (cause) => left.failed.push(cause))(); // they leave before the answer
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect([left.asked.length, left.failed.length]).toEqual([2, 1]);
-  });
 });

@@ -57,37 +57,6 @@ export class History {
   }
 
   /**
-   * Fetches the newest page, and again for as long as that fails for a reason that may pass: after a while, and whenever
-   * the connection is live again.
-   *
-   * @param failed is told why it has failed
-   * @returns what ends it
-   */
-  open(id: string, connection: Pick<Store<{ status: string }>, 'get' | 'subscribe'>, failed: (cause: unknown) => void): () => void {
-    let failures = 0;
-    let timer: ReturnType<typeof setTimeout> | undefined; // defined while it waits
-    let over = false;
-    const load = () => {
-      clearTimeout(timer);
-      timer = undefined;
-      this.load(id, 'newest').catch((cause: unknown) => {
-        if (over) return;
-        failed(cause);
-        if (passing(cause)) timer = setTimeout(load, spread(failures++));
-      });
-    };
-    load();
-    const end = connection.subscribe(() => {
-      if (timer !== undefined && connection.get().status === 'live') load();
-    });
-    return () => {
-      over = true;
-      end();
-      clearTimeout(timer);
-    };
-  }
-
-  /**
    * Fetches a page.
    *
    * @throws what the query throws
@@ -174,10 +143,11 @@ export class History {
   }
 
   /** What is missing between the messages that are here comes by itself; if it does not, the newest page brings it. */
-  #mend(id: string, shelf: Shelf): void {
+  #mend(id: string, shelf: Shelf, failures = 0): void {
     clearTimeout(shelf.timer);
     if (!holed(shelf.stretch.get())) return;
-    shelf.timer = setTimeout(() => void this.load(id, 'newest').catch(() => this.#mend(id, shelf)), patience);
+    const again = (cause: unknown) => passing(cause) && this.#mend(id, shelf, failures + 1);
+    shelf.timer = setTimeout(() => void this.load(id, 'newest').catch(again), failures === 0 ? patience : spread(failures, patience));
   }
 
   /** Cuts what became too long, at an end where a page can be fetched again. */

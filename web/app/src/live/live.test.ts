@@ -1,4 +1,5 @@
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, Observable } from '@apollo/client';
+import type { Status } from 'parley-client';
 import { afterEach, expect, test, vi } from 'vitest';
 import { createCache } from '../cache';
 import { ConversationDocument, MarkNotificationReadDocument, StartDocument } from '../gql/graphql';
@@ -46,7 +47,8 @@ function stage() {
       }),
   );
   const client = new ApolloClient({ cache: createCache(), link: live.link.concat(server) });
-  live.attach(client, { open() {}, saw() {}, wake() {} } as unknown as Outbox, async () => false); // sends nothing here
+  const wake = vi.fn();
+  live.attach(client, { open() {}, saw() {}, wake } as unknown as Outbox, async () => false); // sends nothing here
   const find = (name: string) => vi.waitFor(() => {
     const found = asked.filter((other) => other.name === name).at(-1);
     if (!found) throw new Error(`${name} was not asked`);
@@ -62,7 +64,7 @@ function stage() {
     asked.length = 0;
     return events;
   };
-  return { live, client, asked, find, seqs, list, begin };
+  return { live, client, asked, wake, find, seqs, list, begin };
 }
 
 afterEach(() => {
@@ -151,6 +153,28 @@ test('the longer it does not begin again, the less often it is tried', async () 
   expect(Math.min(...waits.slice(-2)), `${waits}`).toBeGreaterThan(10_000);
 });
 
+test('what cannot begin is tried again, unless it never will', async () => {
+  vi.useFakeTimers();
+  const { live, asked, find } = stage();
+  live.start();
+  (await find('Start')).fail(new TypeError('Failed to fetch'));
+  await vi.waitFor(() => expect(live.failure.get()).not.toBeNull());
+  expect(live.connection.get().status).toBe('waiting');
+  asked.length = 0;
+  await vi.advanceTimersByTimeAsync(1_000);
+  (await find('Start')).answer(start('c0', 0));
+  expect((await find('Events')).variables).toEqual({ after: 'c0' });
+  expect([live.me.get(), live.failure.get()]).toEqual(['ann', null]);
+
+  asked.length = 0;
+  live.start();
+  (await find('Start')).fail(new CombinedGraphQLErrors({ errors: [{ message: 'no', extensions: { code: 'FORBIDDEN' } }] }));
+  asked.length = 0;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked).toEqual([]);
+  expect(live.failure.get()).not.toBeNull();
+});
+
 test.each([['completes', () => undefined], ['fails', () => new Error('INTERNAL')]])('a subscription that %s for good begins anew, from an answer to the first question', async (_, cause) => {
   vi.useFakeTimers();
   const { live, asked, find, begin } = stage();
@@ -166,6 +190,26 @@ test.each([['completes', () => undefined], ['fails', () => new Error('INTERNAL')
   await vi.advanceTimersByTimeAsync(2_000);
   (await find('Start')).answer(start('c5', 5));
   expect((await find('Events')).variables).toEqual({ after: 'c5' });
+});
+
+test('what waits is sent when the way to the server is found again, and not before', async () => {
+  vi.useFakeTimers();
+  const { wake, find, begin } = stage();
+  const events = await begin(1);
+  const pass = (...statuses: Status[]) => statuses.forEach((status) => events.context.resume?.status?.(status, {}, undefined as never)); // which is not looked at
+  pass('connecting', 'replaying', 'live');
+  expect(wake).not.toHaveBeenCalled();
+  pass('waiting', 'connecting', 'replaying');
+  expect(wake).not.toHaveBeenCalled();
+  pass('live', 'live');
+  expect(wake).toHaveBeenCalledTimes(1);
+
+  events.end();
+  await vi.advanceTimersByTimeAsync(1_000);
+  (await find('Start')).answer(start('c5', 5));
+  const { context } = await find('Events');
+  context.resume?.status?.('live', {}, undefined as never);
+  expect(wake, 'when it had ended').toHaveBeenCalledTimes(2);
 });
 
 test('conversations with news that are not here are fetched until they come', async () => {
@@ -187,17 +231,43 @@ test('conversations with news that are not here are fetched until they come', as
 });
 
 test('conversations with news come although another one cannot be fetched', async () => {
-  const { find, list, asked, begin } = stage();
+  const { list, asked, begin } = stage();
   const events = await begin(1);
   for (const conversationId of ['r8', 'r9']) events.answer({ events: { ...added(3), conversationId } }, false);
-  (await find('OneConversation')).fail(new Error('INTERNAL'));
-  const next = await vi.waitFor(() => {
-    const found = asked.find(({ variables }) => 'id' in variables && variables.id === 'r9');
-    if (!found) throw new Error('the other one was not asked for');
+  const of = (id: string) => vi.waitFor(() => {
+    const found = asked.find(({ variables }) => 'id' in variables && variables.id === id);
+    if (!found) throw new Error(`${id} was not asked for`);
     return found;
   });
-  next.answer({ conversation: { ...room(3), id: 'r9' } });
+  (await of('r8')).fail(new Error('INTERNAL'));
+  (await of('r9')).answer({ conversation: { ...room(3), id: 'r9' } });
   await vi.waitFor(() => expect(list()?.sort()).toEqual(['r1', 'r9']));
+});
+
+test('conversations with news do not wait for one that cannot be fetched, which is tried at once when the connection is live', async () => {
+  vi.useFakeTimers();
+  const { find, list, asked, begin } = stage();
+  const events = await begin(1);
+  const refuse = async () => (await find('OneConversation')).fail(new CombinedGraphQLErrors({ errors: [{ message: 'no', extensions: { code: 'INTERNAL' } }] }));
+  events.answer({ events: { ...added(3), conversationId: 'r8' } }, false);
+  for (let n = 0; n < 7; n++) {
+    await refuse();
+    asked.length = 0;
+    await vi.advanceTimersByTimeAsync(30_000);
+  }
+  await refuse(); // the waits are long now
+  asked.length = 0;
+  events.answer({ events: { ...added(3), conversationId: 'r9' } }, false);
+  await vi.advanceTimersByTimeAsync(100);
+  (await find('OneConversation')).answer({ conversation: { ...room(3), id: 'r9' } });
+  await vi.advanceTimersByTimeAsync(100);
+  expect(list()?.sort()).toEqual(['r1', 'r9']);
+  expect(asked.map(({ variables }) => variables)).toEqual([{ id: 'r9' }]);
+  events.context.resume?.status?.('live', {}, undefined as never);
+  await vi.advanceTimersByTimeAsync(100);
+  (await find('OneConversation')).answer({ conversation: { ...room(3), id: 'r8' } });
+  await vi.advanceTimersByTimeAsync(100);
+  expect(list()?.sort()).toEqual(['r1', 'r8', 'r9']);
 });
 
 test('for many conversations with news that are not here the list is asked for', async () => {

@@ -4,10 +4,11 @@ import type { Status } from 'parley-client';
 import { tap } from 'rxjs';
 import { tidy } from '../cache';
 import { EventsDocument, HistoryDocument, OneConversationDocument, PresenceChangedDocument, StartDocument } from '../gql/graphql';
+import { insist } from '../insist';
 import type { Outbox } from '../outbox';
 import { spread } from '../spread';
 import { createStore } from '../store';
-import { codeOf } from '../ui/action';
+import { passing } from '../ui/action';
 import { apply, applyPresence, enter, type Event, forget } from './apply';
 import { History } from './history';
 
@@ -50,8 +51,8 @@ export class Live {
   #restart: ReturnType<typeof setTimeout> | undefined;
   #endings = 0; // how often in a row the events have ended for good
   #since = Infinity; // when they were live last
-  readonly #unknown = new Set<string>(); // conversations that have messages and are not here
-  #looking = -1; // the run in which they are being fetched
+  #lost = false; // the way to the server, since then
+  readonly #unknown = new Map<string, () => void>(); // conversations that have messages and are not here, and what ends the fetching
   #run = 0; // grows with each start and stop: what belongs to an older one is not heeded
   #waiting: Event[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -84,13 +85,14 @@ export class Live {
   start(): void {
     this.stop();
     const run = this.#run;
-    this.failure.set(null);
     this.#begin().then(
       (cursor) => {
         if (run === this.#run) this.#listen(cursor);
       },
       (cause: unknown) => {
-        if (run === this.#run) this.failure.set(cause instanceof Error ? cause : new Error(String(cause)));
+        if (run !== this.#run) return;
+        this.failure.set(cause instanceof Error ? cause : new Error(String(cause)));
+        if (passing(cause)) this.#over();
       },
     );
   }
@@ -107,11 +109,14 @@ export class Live {
     this.#timer = undefined;
     this.#endings = 0;
     this.#since = Infinity;
+    this.#lost = false;
     this.#waiting = [];
     this.#applied = [];
+    for (const end of this.#unknown.values()) end();
     this.#unknown.clear();
     this.history.drop();
     this.me.set(null);
+    this.failure.set(null);
     this.connection.set({ status: 'starting' });
   }
 
@@ -132,14 +137,13 @@ export class Live {
     if (run !== this.#run) throw new Error('It was stopped meanwhile.');
     if (!data?.me) throw new Error('Nobody is signed in.');
     this.me.set(data.me.id);
+    this.failure.set(null);
     this.#outbox?.open(data.me.id);
     return data.cursor;
   }
 
   #listen(after: string): void {
-    const client = this.#the();
-    let lost = false;
-    const events = client.subscribe({
+    const events = this.#the().subscribe({
       query: EventsDocument,
       variables: { after },
       fetchPolicy: 'no-cache', // `apply` says what goes into the cache
@@ -148,9 +152,11 @@ export class Live {
           status: (status, { retryAt }) => {
             this.connection.set({ status, ...(retryAt !== undefined && { retryAt }) });
             this.#watchPresence(status === 'live');
-            if (status === 'live') this.#since = Date.now();
-            if (lost && status === 'live') this.#outbox?.wake();
-            lost = status !== 'live' && (lost || status === 'waiting');
+            if (status === 'waiting') this.#lost = true;
+            if (status !== 'live') return;
+            this.#since = Date.now();
+            if (this.#lost) this.#outbox?.wake();
+            this.#lost = false;
           },
           expired: () => this.#refetch(),
         },
@@ -165,11 +171,12 @@ export class Live {
     });
   }
 
-  /** The events have ended, and will not come back by themselves: after a while all is asked for anew, and they begin again. */
+  /** There are no events, and none will come by themselves: after a while all is asked for anew, and they begin again. */
   #over(): void {
     const run = this.#run;
     if (Date.now() - this.#since > 60_000) this.#endings = 0; // they went on for long
     this.#since = Infinity;
+    this.#lost = true;
     const wait = spread(this.#endings++);
     this.#watchPresence(false);
     this.connection.set({ status: 'waiting', retryAt: Date.now() + wait });
@@ -239,37 +246,35 @@ export class Live {
       },
     });
     for (const event of events) if (event.__typename === 'MessageAdded') this.#outbox?.saw(event);
-    for (const id of missing) this.#unknown.add(id);
-    if (missing.size > 0) void this.#look();
+    this.#look(missing);
   }
 
   /** Conversations further down than the list reaches have new messages: a few are fetched, instead of many the list. */
-  async #look(): Promise<void> {
-    const run = this.#run;
-    if (this.#looking === run) return;
-    this.#looking = run;
-    for (let failures = 0; run === this.#run && this.#unknown.size > 0; ) {
-      const ids = [...this.#unknown];
-      const here = (id: string) => run === this.#run && this.#unknown.delete(id);
-      let failed = false;
-      const fail = () => (failed = true);
-      if (ids.length > many) await this.#the().query({ query: StartDocument, fetchPolicy: 'network-only' }).then(() => ids.forEach(here), fail);
-      else for (const id of ids) await this.#fetch(id).then(() => here(id), fail);
-      if (failed) await new Promise((again) => setTimeout(again, spread(failures++)));
-      else failures = 0;
+  #look(missing: ReadonlySet<string>): void {
+    const news = [...missing].filter((id) => !this.#unknown.has(id));
+    const all = [...this.#unknown.keys(), ...news];
+    if (all.length <= many) for (const id of news) this.#insist([id], () => this.#fetch(id));
+    else if (news.length > 0) this.#insist(all, () => this.#the().query({ query: StartDocument, fetchPolicy: 'network-only' }));
+  }
+
+  /** Fetches what is not here, in place of what else was doing so, until it comes or turns out to be no more for the viewer. */
+  #insist(ids: readonly string[], fetch: () => Promise<unknown>): void {
+    const done = () => {
+      for (const id of ids) if (this.#unknown.get(id) === end) this.#unknown.delete(id);
+    };
+    const end = insist(() => fetch().then(done), this.connection, (cause) => {
+      if (!passing(cause)) done();
+    });
+    for (const id of ids) {
+      this.#unknown.get(id)?.();
+      this.#unknown.set(id, end);
     }
-    if (this.#looking === run) this.#looking = -1;
   }
 
   async #fetch(id: string): Promise<void> {
     const client = this.#the();
-    try {
-      const { data } = await client.query({ query: OneConversationDocument, variables: { id }, fetchPolicy: 'network-only' });
-      if (data) enter(client.cache, data.conversation);
-    } catch (cause) {
-      const code = codeOf(cause);
-      if (code !== 'NOT_FOUND' && code !== 'FORBIDDEN') throw cause; // the viewer has left it
-    }
+    const { data } = await client.query({ query: OneConversationDocument, variables: { id }, fetchPolicy: 'network-only' });
+    if (data) enter(client.cache, data.conversation);
   }
 
   /** The log does not reach back to where we were: everything that is shown is asked for anew. */

@@ -2,6 +2,7 @@ import { useQuery } from '@apollo/client/react';
 import { useEffect, useState } from 'react';
 import { Link } from 'wouter';
 import { ConversationDocument, type ConversationQuery } from '../gql/graphql';
+import { insist } from '../insist';
 import type { Stretch } from '../live/history';
 import { typingText, useTyping } from '../live/typing';
 import { useStore } from '../store';
@@ -18,35 +19,25 @@ import './conversation.css';
 
 /** One conversation: what was said, and where to say something. */
 export function Conversation({ id }: { id: string }) {
-  const { data, error, refetch } = useQuery(ConversationDocument, { variables: { id } });
-  const [stretch, failure, load] = useHistory(id);
-  const cause = data ? !stretch && failure : error;
-  if (data?.conversation.role === null) return <Missing title="You are not in this group any more" text="Somebody has removed you, you have left, or it was deleted." />;
-  if (cause) {
-    const gone = codeOf(cause) === 'NOT_FOUND';
-    const retry = () => {
-      load();
-      void refetch();
-    };
-    return <Missing title={gone ? 'No such conversation' : 'It cannot be shown'} text={gone ? 'It is gone, or you are not in it.' : explain(cause)} {...(!gone && { retry })} />;
-  }
-  if (!data || !stretch) return <Loading />;
-  return <Open conversation={data.conversation} stretch={stretch} />;
-}
-
-/** What is here of a conversation's messages; the newest when none were. */
-function useHistory(id: string): [stretch: Stretch | null, failure: unknown, load: () => void] {
-  const { history, connection } = useParley().live;
+  const { client, live: { connection, history } } = useParley();
+  const { data } = useQuery(ConversationDocument, { variables: { id }, fetchPolicy: 'cache-only' });
   const stretch = useStore(history.of(id));
   const [failure, setFailure] = useState<unknown>(null);
-  const [asked, setAsked] = useState(0);
-  const load = () => setAsked((times) => times + 1);
-  const missing = !stretch;
+  const [tries, setTries] = useState(0);
+  const unsaid = !stretch;
+  const missing = !data || (unsaid && data.conversation.role !== null);
   useEffect(() => {
     setFailure(null);
-    return missing ? history.open(id, connection, setFailure) : undefined;
-  }, [missing, history, connection, id, asked]);
-  return [stretch, failure, load];
+    if (!missing) return;
+    const fetch = () => Promise.all([client.query({ query: ConversationDocument, variables: { id } }), history.of(id).get() ?? history.load(id, 'newest')]);
+    return insist(fetch, connection, setFailure);
+    // `unsaid`, too: what has just come may be dropped before `data` has it, and its messages are dropped with it.
+  }, [client, connection, history, id, missing, unsaid, tries]);
+  if (data?.conversation.role === null) return <Missing title="You are not in this group any more" text="Somebody has removed you, you have left, or it was deleted." />;
+  if (data && stretch) return <Open conversation={data.conversation} stretch={stretch} />;
+  if (!failure) return <Loading />;
+  if (codeOf(failure) === 'NOT_FOUND') return <Missing title="No such conversation" text="It is gone, or you are not in it." />;
+  return <Missing title="It cannot be shown" text={explain(failure)} retry={() => setTries(tries + 1)} />;
 }
 
 function Open({ conversation, stretch }: { conversation: ConversationQuery['conversation']; stretch: Stretch }) {

@@ -141,14 +141,14 @@ function Manage({ conversation }: { conversation: Shown }) {
 /** Getting out of it, or rid of it. */
 function Quit({ conversation }: { conversation: Shown }) {
   const { id, role, title } = conversation;
-  const client = useApolloClient();
+  const { client, live } = useParley();
   const [, navigate] = useLocation();
   const [open, setOpen] = useState<'leave' | 'delete' | null>(null);
   const close = () => setOpen(null);
   const gone = () => {
     close();
     navigate('/');
-    leave(client.cache, id);
+    leave(client.cache, live.history, id);
   };
   const [quit, quitting] = useThen(useMutation(LeaveGroupDocument, { variables: { conversationId: id } })[0], gone);
   const [remove, removing] = useThen(useMutation(DeleteGroupDocument, { variables: { conversationId: id } })[0], gone);
