@@ -40,8 +40,10 @@ async function serve(folder: string): Promise<{ url: string; close(): Promise<vo
 
 const says = (page: Page, text: string) => expect(page.getByRole('listitem').filter({ hasText: text })).toHaveCount(1);
 
+const field = (page: Page) => page.getByPlaceholder('Message').filter({ visible: true });
+
 async function say(page: Page, text: string): Promise<void> {
-  await page.getByPlaceholder('Message').fill(text);
+  await field(page).fill(text);
   await page.getByRole('button', { name: 'Send' }).click();
 }
 
@@ -84,10 +86,24 @@ test('the chat in fifty lines', async ({ browser, server }) => {
     await third.getByLabel('Password').fill(password);
     await third.getByRole('button', { name: 'Sign in' }).click();
     await expect(third.getByRole('navigation')).toBeAttached();
+    await field(first).fill('for me alone');
     await bob.befriend(alice);
+    await expect(first.getByRole('button', { name: 'Bob' })).toBeVisible(); // before the notes: the newest comes first
+    await field(first).press('Enter');
+    await expect(first.getByRole('listitem')).toHaveText(['alice a note', 'alice another note', 'alice for me alone']);
+    await first.route(server.url, (route) => route.abort(), { times: 1 });
+    await say(first, 'nor for Bob');
+    await expect(first.getByText('That may not have been sent.')).toBeVisible();
     for (const [page, name] of [[first, 'Bob'], [third, 'alice']] as const) await page.getByRole('button', { name, exact: true }).click();
     await say(third, 'hello');
     await says(first, 'hello');
+    await expect(first.getByText('That may not have been sent.')).toBeHidden();
+    await expect(field(first)).toHaveValue('');
+    await first.getByRole('button', { name: 'Notes' }).click();
+    await first.getByRole('button', { name: 'Send' }).click();
+    await says(first, 'nor for Bob');
+    await first.getByRole('button', { name: 'Bob', exact: true }).click();
+    await expect(first.getByRole('listitem')).toHaveText(['Bob hello']);
     await first.setViewportSize({ width: 800, height: 420 });
     await first.screenshot({ path: `${artefacts}/guide.png` });
 
