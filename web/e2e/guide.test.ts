@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Page } from '@playwright/test';
+import type { Page, Route } from '@playwright/test';
 import { build, type InlineConfig, preview } from 'vite';
 import { Account } from './account.ts';
 import { artefacts } from './artefacts.ts';
@@ -113,6 +113,20 @@ test('the chat in fifty lines', async ({ browser, server }) => {
     await server.restart();
     await first.getByRole('button', { name: 'Send' }).click();
     for (const page of [first, third]) await says(page, 'while it is away');
+    const answerLost = async (route: Route) => {
+      await route.fetch();
+      await route.abort();
+    };
+    await first.route(server.url, answerLost, { times: 1 });
+    await say(first, 'once');
+    await expect(first.getByText('That may not have been sent.')).toBeVisible();
+    await first.getByRole('button', { name: 'Send' }).click();
+    await expect(field(first)).toHaveValue('');
+    await say(first, 'the end');
+    for (const page of [first, third]) {
+      await says(page, 'the end');
+      await says(page, 'once');
+    }
     expect(complaints).toEqual([]);
   } finally {
     await context.close();
