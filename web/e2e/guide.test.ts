@@ -56,7 +56,15 @@ test('the chat in fifty lines', async ({ browser, server }) => {
   const context = await browser.newContext();
   const other = await browser.newContext();
   const complaints: string[] = [];
+  const withoutCookies = () => {
+    const { fetch } = globalThis;
+    globalThis.fetch = (input, options) => {
+      if (options?.credentials !== 'omit') console.error(`${input} is asked with cookies`);
+      return fetch(input, options);
+    };
+  };
   for (const one of [context, other]) {
+    await one.addInitScript(withoutCookies);
     one.on('weberror', (error) => complaints.push(`${error.error()}`));
     one.on('console', (message) => {
       if (/error|warning/.test(message.type()) && !/net::ERR_|WebSocket connection to/.test(message.text())) complaints.push(message.text());
