@@ -147,26 +147,60 @@ test('the chat in fifty lines', async ({ browser, server }) => {
 test('the hook without Apollo, and the types', async ({ page, server }) => {
   const files = await filesOf('../README.md');
   const entry = `
+    import { useState } from 'react';
     import { createRoot } from 'react-dom/client';
     import { session, useMessages } from './messages.js';
-    const [id, tokens] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+    const [groups, tokens] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
     session.begin(tokens);
-    const All = () => <ol>{useMessages(id).map(({ id, body, sender }) => <li key={id}>{sender.displayName}: {body}</li>)}</ol>;
+    const All = () => {
+      const [chosen, choose] = useState(groups[0]);
+      return <>
+        {groups.map((id, n) => <button key={id} onClick={() => choose(id)}>Group {n}</button>)}
+        <ol>{useMessages(chosen).map(({ id, body, sender }) => <li key={id}>{sender.displayName}: {body}</li>)}</ol>
+      </>;
+    };
     createRoot(document.getElementById('root')).render(<All />);`;
   const folder = await lay(new Map([...files, ['chat.jsx', entry]]), server.url);
   const site = await serve(folder);
   try {
     const alice = await Account.signUp(server.url, 'Alice');
     const group = await alice.group('Notes', []);
+    const plans = await alice.group('Plans', []);
     await alice.send(group, 'before');
-    await page.goto(`${site.url}#${encodeURIComponent(JSON.stringify([group, alice.tokens]))}`);
+    await alice.send(plans, 'a plan');
+    const failures: unknown[] = [];
+    page.on('pageerror', (failure) => failures.push(failure));
+    await server.kill();
+    const refused = page.waitForEvent('console', (message) => message.text().includes('ERR_CONNECTION_REFUSED'));
+    await page.goto(`${site.url}#${encodeURIComponent(JSON.stringify([[group, plans], alice.tokens]))}`);
+    await refused;
+    await server.restart();
     await says(page, 'Alice: before');
+    expect(failures).toEqual([]);
     await alice.send(group, 'after');
     await says(page, 'Alice: after');
     await server.kill();
     await server.restart();
     await alice.send(group, 'much later');
     await says(page, 'Alice: much later');
+
+    let answer = async () => {};
+    const asked = new Promise<void>((ask) => {
+      void page.route(server.url, async (route) => {
+        const response = await route.fetch();
+        answer = () => route.fulfill({ response });
+        ask();
+      }, { times: 1 });
+    });
+    await page.getByRole('button', { name: 'Group 1' }).click();
+    await asked;
+    await expect(page.getByRole('listitem')).toHaveCount(0);
+    await page.getByRole('button', { name: 'Group 0' }).click();
+    await says(page, 'Alice: much later');
+    await answer();
+    await alice.send(group, 'after the plans');
+    await says(page, 'Alice: after the plans');
+    await expect(page.getByRole('listitem')).toHaveText(['before', 'after', 'much later', 'after the plans'].map((body) => `Alice: ${body}`));
 
     await writeFile(join(folder, 'chat.jsx'), files.get('chat.jsx') ?? '');
     const [status, errors] = await ended(spawn(join(folder, 'node_modules/.bin/graphql-codegen'), { cwd: folder }));
