@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Page } from '@playwright/test';
+import type { Page, Route } from '@playwright/test';
 import { build, type InlineConfig, preview } from 'vite';
 import { Account } from './account.ts';
 import { artefacts } from './artefacts.ts';
@@ -40,8 +40,10 @@ async function serve(folder: string): Promise<{ url: string; close(): Promise<vo
 
 const says = (page: Page, text: string) => expect(page.getByRole('listitem').filter({ hasText: text })).toHaveCount(1);
 
+const field = (page: Page) => page.getByPlaceholder('Message').filter({ visible: true });
+
 async function say(page: Page, text: string): Promise<void> {
-  await page.getByPlaceholder('Message').fill(text);
+  await field(page).fill(text);
   await page.getByRole('button', { name: 'Send' }).click();
 }
 
@@ -54,7 +56,15 @@ test('the chat in fifty lines', async ({ browser, server }) => {
   const context = await browser.newContext();
   const other = await browser.newContext();
   const complaints: string[] = [];
+  const withoutCookies = () => {
+    const { fetch } = globalThis;
+    globalThis.fetch = (input, options) => {
+      if (options?.credentials !== 'omit') console.error(`${input} is asked with cookies`);
+      return fetch(input, options);
+    };
+  };
   for (const one of [context, other]) {
+    await one.addInitScript(withoutCookies);
     one.on('weberror', (error) => complaints.push(`${error.error()}`));
     one.on('console', (message) => {
       if (/error|warning/.test(message.type()) && !/net::ERR_|WebSocket connection to/.test(message.text())) complaints.push(message.text());
@@ -84,10 +94,24 @@ test('the chat in fifty lines', async ({ browser, server }) => {
     await third.getByLabel('Password').fill(password);
     await third.getByRole('button', { name: 'Sign in' }).click();
     await expect(third.getByRole('navigation')).toBeAttached();
+    await field(first).fill('for me alone');
     await bob.befriend(alice);
+    await expect(first.getByRole('button', { name: 'Bob' })).toBeVisible(); // before the notes: the newest comes first
+    await field(first).press('Enter');
+    await expect(first.getByRole('listitem')).toHaveText(['alice a note', 'alice another note', 'alice for me alone']);
+    await first.route(server.url, (route) => route.abort(), { times: 1 });
+    await say(first, 'nor for Bob');
+    await expect(first.getByText('That may not have been sent.')).toBeVisible();
     for (const [page, name] of [[first, 'Bob'], [third, 'alice']] as const) await page.getByRole('button', { name, exact: true }).click();
     await say(third, 'hello');
     await says(first, 'hello');
+    await expect(first.getByText('That may not have been sent.')).toBeHidden();
+    await expect(field(first)).toHaveValue('');
+    await first.getByRole('button', { name: 'Notes' }).click();
+    await first.getByRole('button', { name: 'Send' }).click();
+    await says(first, 'nor for Bob');
+    await first.getByRole('button', { name: 'Bob', exact: true }).click();
+    await expect(first.getByRole('listitem')).toHaveText(['Bob hello']);
     await first.setViewportSize({ width: 800, height: 420 });
     await first.screenshot({ path: `${artefacts}/guide.png` });
 
@@ -97,6 +121,20 @@ test('the chat in fifty lines', async ({ browser, server }) => {
     await server.restart();
     await first.getByRole('button', { name: 'Send' }).click();
     for (const page of [first, third]) await says(page, 'while it is away');
+    const answerLost = async (route: Route) => {
+      await route.fetch();
+      await route.abort();
+    };
+    await first.route(server.url, answerLost, { times: 1 });
+    await say(first, 'once');
+    await expect(first.getByText('That may not have been sent.')).toBeVisible();
+    await first.getByRole('button', { name: 'Send' }).click();
+    await expect(field(first)).toHaveValue('');
+    await say(first, 'the end');
+    for (const page of [first, third]) {
+      await says(page, 'the end');
+      await says(page, 'once');
+    }
     expect(complaints).toEqual([]);
   } finally {
     await context.close();
@@ -109,26 +147,60 @@ test('the chat in fifty lines', async ({ browser, server }) => {
 test('the hook without Apollo, and the types', async ({ page, server }) => {
   const files = await filesOf('../README.md');
   const entry = `
+    import { useState } from 'react';
     import { createRoot } from 'react-dom/client';
     import { session, useMessages } from './messages.js';
-    const [id, tokens] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+    const [groups, tokens] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
     session.begin(tokens);
-    const All = () => <ol>{useMessages(id).map(({ id, body, sender }) => <li key={id}>{sender.displayName}: {body}</li>)}</ol>;
+    const All = () => {
+      const [chosen, choose] = useState(groups[0]);
+      return <>
+        {groups.map((id, n) => <button key={id} onClick={() => choose(id)}>Group {n}</button>)}
+        <ol>{useMessages(chosen).map(({ id, body, sender }) => <li key={id}>{sender.displayName}: {body}</li>)}</ol>
+      </>;
+    };
     createRoot(document.getElementById('root')).render(<All />);`;
   const folder = await lay(new Map([...files, ['chat.jsx', entry]]), server.url);
   const site = await serve(folder);
   try {
     const alice = await Account.signUp(server.url, 'Alice');
     const group = await alice.group('Notes', []);
+    const plans = await alice.group('Plans', []);
     await alice.send(group, 'before');
-    await page.goto(`${site.url}#${encodeURIComponent(JSON.stringify([group, alice.tokens]))}`);
+    await alice.send(plans, 'a plan');
+    const failures: unknown[] = [];
+    page.on('pageerror', (failure) => failures.push(failure));
+    await server.kill();
+    const refused = page.waitForEvent('console', (message) => message.text().includes('ERR_CONNECTION_REFUSED'));
+    await page.goto(`${site.url}#${encodeURIComponent(JSON.stringify([[group, plans], alice.tokens]))}`);
+    await refused;
+    await server.restart();
     await says(page, 'Alice: before');
+    expect(failures).toEqual([]);
     await alice.send(group, 'after');
     await says(page, 'Alice: after');
     await server.kill();
     await server.restart();
     await alice.send(group, 'much later');
     await says(page, 'Alice: much later');
+
+    let answer = async () => {};
+    const asked = new Promise<void>((ask) => {
+      void page.route(server.url, async (route) => {
+        const response = await route.fetch();
+        answer = () => route.fulfill({ response });
+        ask();
+      }, { times: 1 });
+    });
+    await page.getByRole('button', { name: 'Group 1' }).click();
+    await asked;
+    await expect(page.getByRole('listitem')).toHaveCount(0);
+    await page.getByRole('button', { name: 'Group 0' }).click();
+    await says(page, 'Alice: much later');
+    await answer();
+    await alice.send(group, 'after the plans');
+    await says(page, 'Alice: after the plans');
+    await expect(page.getByRole('listitem')).toHaveText(['before', 'after', 'much later', 'after the plans'].map((body) => `Alice: ${body}`));
 
     await writeFile(join(folder, 'chat.jsx'), files.get('chat.jsx') ?? '');
     const [status, errors] = await ended(spawn(join(folder, 'node_modules/.bin/graphql-codegen'), { cwd: folder }));

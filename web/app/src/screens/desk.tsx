@@ -33,7 +33,8 @@ export function Desk() {
   const me = useMe();
   const failure = useStore(live.failure);
   const pane = usePane();
-  const Main = useContext(WholePage) ? 'main' : 'div'; // a page has one
+  const whole = useContext(WholePage);
+  const Main = whole ? 'main' : 'div'; // a page has one
   if (failure && !me) {
     return (
       <main className="empty">
@@ -51,6 +52,7 @@ export function Desk() {
       <Title />
       <Rail />
       <Main className="panes">
+        {whole && pane !== 'main' && <h1 className="hidden only-narrow">Parley</h1> /* the others are in the middle, which is not shown */}
         <section className="pane pane-list" aria-label="List">
           <Connection />
           <Switch>

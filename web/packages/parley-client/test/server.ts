@@ -13,7 +13,7 @@ export interface Scope {
   after(clean: () => Promise<void> | void): void;
 }
 
-const binary = process.env['PARLEY_BIN'] ?? assert.fail('set PARLEY_BIN to the program, as the tests in internal/app do');
+const binary = process.env['PARLEY_BIN'] ?? assert.fail('set PARLEY_BIN to the program, as the tests in web do');
 
 /** A server process on a port and a database of its own. */
 export class Server {
