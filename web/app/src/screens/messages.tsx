@@ -161,6 +161,9 @@ function useMarkRead({ id, unreadCount, lastMessage }: ConversationQuery['conver
   const upTo = me !== '' && looking && end && unreadCount > 0 ? (lastMessage?.seq ?? 0) : null;
   useEffect(() => reading.reads(upTo), [reading, upTo]);
   useEffect(() => () => reading.reads(null), [reading]);
+  useEffect(() => live.connection.subscribe(() => {
+    if (live.connection.get().status === 'live') reading.wake();
+  }), [live, reading]);
 }
 
 function isLooking(): boolean {

@@ -61,6 +61,20 @@ test('after an outage a conversation is marked, however much comes', async () =>
   expect(marked().slice(-2)).toEqual([6, 6]); // soon again
 });
 
+test('what has failed is tried soon when the server can be reached again', async () => {
+  const { mark, marked, reading } = make();
+  mark.mockImplementation(down);
+  reading.reads(1);
+  await vi.advanceTimersByTimeAsync(120_000);
+  mark.mockReset();
+  reading.wake();
+  await vi.advanceTimersByTimeAsync(300);
+  expect(marked()).toEqual([1]);
+  reading.wake(); // nothing has failed since
+  await come(reading, 2, 5, 300);
+  expect(marked()).toEqual([1, 5]);
+});
+
 test('nothing is marked beside what is under way, and what came meanwhile afterwards', async () => {
   const { mark, marked, reading } = make();
   let answer = (): void => {};

@@ -30,6 +30,16 @@ export class Reading {
     }
   }
 
+  /** The server can be reached again: what has failed is tried anew. */
+  wake(): void {
+    if (this.#failures === 0) return;
+    this.#until = 0;
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.reads(this.#upTo);
+  }
+
   async #attempt(): Promise<void> {
     const upTo = this.#upTo;
     this.#timer = undefined;
