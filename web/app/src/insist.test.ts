@@ -53,6 +53,19 @@ test('what failed is tried at once when the connection is live again', async () 
   expect(server.asked).toBe(before + 1);
 });
 
+test('what fails that was under way when the connection became live is tried again at once', async () => {
+  const connection = createStore({ status: 'waiting' });
+  const causes: ((cause: unknown) => void)[] = [];
+  insist(() => new Promise((_, fail) => causes.push(fail)), connection, () => {});
+  connection.set({ status: 'live' });
+  causes[0]?.(new TypeError('Failed to fetch'));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(causes.length).toBe(2);
+  causes[1]?.(new TypeError('Failed to fetch')); // which is no reason to ask at once again
+  await vi.advanceTimersByTimeAsync(0);
+  expect(causes.length).toBe(2);
+});
+
 test('what failed for good, or is not wanted any more, is not tried again', async () => {
   const { server, connection } = await begin(refuse('NOT_FOUND'));
   connection.set({ status: 'live' });

@@ -12,9 +12,12 @@ import { passing } from './ui/action';
 export function insist(work: () => Promise<unknown>, connection: Pick<Store<{ status: string }>, 'get' | 'subscribe'>, failed: (cause: unknown) => void): () => void {
   let failures = 0;
   let timer: ReturnType<typeof setTimeout> | undefined; // defined while it waits
+  let woken = false; // while it was under way: it may have waited for an answer that was lost
   let over = false;
   const unsubscribe = connection.subscribe(() => {
-    if (timer !== undefined && connection.get().status === 'live') attempt();
+    if (connection.get().status !== 'live') return;
+    if (timer === undefined) woken = true;
+    else attempt();
   });
   const end = () => {
     over = true;
@@ -24,11 +27,13 @@ export function insist(work: () => Promise<unknown>, connection: Pick<Store<{ st
   const attempt = () => {
     clearTimeout(timer);
     timer = undefined;
+    woken = false;
     work().then(end, (cause: unknown) => {
       if (over) return;
       failed(cause);
-      if (passing(cause)) timer = setTimeout(attempt, spread(failures++));
-      else end();
+      if (!passing(cause)) end();
+      else if (woken) attempt();
+      else timer = setTimeout(attempt, spread(failures++));
     });
   };
   attempt();

@@ -184,19 +184,19 @@ export function enter(cache: ApolloCache, conversation: ConversationItemFragment
   include(cache, 'conversations', conversationRef(conversation.id));
 }
 
-/** Takes a conversation from the viewer: who looks at it still finds it without a role. Its messages go, as more may follow until the viewer is back. */
+/** Takes a conversation from the viewer: who looks at it still finds it without a role. What was said and read goes, as more follows until the viewer is back. */
 export function leave(cache: ApolloCache, history: History, conversationId: string): void {
-  history.drop(conversationId);
   set(cache, conversationId, { role: null });
+  forget(cache, history, conversationId, ['receipts']);
   revise(cache, undefined, 'conversations', (kept, { readField }) => ({ ...kept, nodes: kept.nodes.filter((node) => readField('id', node) !== conversationId) }));
 }
 
 /** Drops what is known of a conversation's inside; whoever looks at it fetches it anew. */
-export function forget(cache: ApolloCache, history: History, conversationId: string): void {
+export function forget(cache: ApolloCache, history: History, conversationId: string, fields = ['receipts', 'members']): void {
   history.drop(conversationId);
   const id = cache.identify(conversationRef(conversationId));
   if (!id) return;
-  for (const fieldName of ['receipts', 'members']) cache.evict({ id, fieldName });
+  for (const fieldName of fields) cache.evict({ id, fieldName });
 }
 
 /** Presences replace what was known of these users. */

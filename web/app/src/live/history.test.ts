@@ -112,6 +112,25 @@ test('what is missing for long is asked for', async () => {
   expect(span()).toEqual([1, 13, true]);
 });
 
+test('what is missing is asked for as often, however much comes meanwhile', async () => {
+  const { history, server, asked, span } = stage(10);
+  await history.load('r1', 'newest');
+  server.down = new TypeError('Failed to fetch');
+  for (server.stored = 13; server.stored <= 112; server.stored++) {
+    history.add('r1', message(server.stored));
+    await vi.advanceTimersByTimeAsync(3_000);
+  }
+  expect(asked.length).toBeGreaterThan(10);
+  expect(asked.length).toBeLessThan(30);
+  server.stored = 112;
+  server.down = null;
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(span()[2]).toBe(true);
+  asked.length = 0;
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect(asked, 'nothing is missing').toEqual([]);
+});
+
 test('what is missing is asked for less often the longer it fails, and not again when it never will come', async () => {
   const { history, server, asked } = stage(10);
   await history.load('r1', 'newest');

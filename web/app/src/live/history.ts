@@ -37,7 +37,8 @@ interface Shelf {
   places: Map<number, string>;
   /** Grows when what is here is dropped: an answer to what was asked before is not heeded. */
   turn: number;
-  timer: ReturnType<typeof setTimeout> | undefined;
+  timer: ReturnType<typeof setTimeout> | undefined; // defined while something is missing, and waited for
+  failures: number; // since when nothing was missing
   asking: boolean;
 }
 
@@ -111,7 +112,7 @@ export class History {
   drop(id?: string): void {
     for (const [other, shelf] of this.#shelves) {
       if (id !== undefined && id !== other) continue;
-      clearTimeout(shelf.timer);
+      this.#rest(shelf);
       shelf.turn++;
       shelf.places.clear();
       shelf.stretch.set(null);
@@ -136,18 +137,30 @@ export class History {
           };
         },
       },
-      watchers: 0, above: false, places: new Map(), turn: 0, timer: undefined, asking: false,
+      watchers: 0, above: false, places: new Map(), turn: 0, timer: undefined, failures: 0, asking: false,
     };
     this.#shelves.set(id, shelf);
     return shelf;
   }
 
   /** What is missing between the messages that are here comes by itself; if it does not, the newest page brings it. */
-  #mend(id: string, shelf: Shelf, failures = 0): void {
+  #mend(id: string, shelf: Shelf): void {
+    if (!holed(shelf.stretch.get())) return this.#rest(shelf);
+    const { failures } = shelf;
+    shelf.timer ??= setTimeout(() => {
+      shelf.timer = undefined;
+      this.load(id, 'newest').catch((cause: unknown) => {
+        shelf.failures++;
+        if (passing(cause)) this.#mend(id, shelf);
+      });
+    }, failures === 0 ? patience : spread(failures, patience));
+  }
+
+  /** Nothing is missing. */
+  #rest(shelf: Shelf): void {
     clearTimeout(shelf.timer);
-    if (!holed(shelf.stretch.get())) return;
-    const again = (cause: unknown) => passing(cause) && this.#mend(id, shelf, failures + 1);
-    shelf.timer = setTimeout(() => void this.load(id, 'newest').catch(again), failures === 0 ? patience : spread(failures, patience));
+    shelf.timer = undefined;
+    shelf.failures = 0;
   }
 
   /** Cuts what became too long, at an end where a page can be fetched again. */
@@ -192,13 +205,14 @@ function touch(a: Stretch, b: Stretch): boolean {
   return first <= to + 1 && last >= from - 1;
 }
 
-/** Puts a page in its place; what it neither continues nor overlaps goes. */
+/** Puts a page in its place; what it neither continues nor overlaps goes, and what is before it with a gap: no later page fills that. */
 function join(before: Stretch, incoming: Stretch): Stretch {
   const [first, last] = ends(incoming);
   if (first === 0) return incoming;
   const front = before.nodes.filter(({ seq }) => seq < first);
   const back = before.nodes.filter(({ seq }) => seq > last);
-  const [head, tail] = [front.at(-1)?.seq === first - 1 ? before : incoming, back[0]?.seq === last + 1 ? before : incoming];
+  const continued = front.at(-1)?.seq === first - 1 && !holed({ ...before, nodes: front });
+  const [head, tail] = [continued ? before : incoming, back[0]?.seq === last + 1 ? before : incoming];
   return {
     nodes: [...(head === before ? front : []), ...incoming.nodes, ...(tail === before ? back : [])],
     pageInfo: {

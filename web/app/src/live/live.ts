@@ -89,11 +89,7 @@ export class Live {
       (cursor) => {
         if (run === this.#run) this.#listen(cursor);
       },
-      (cause: unknown) => {
-        if (run !== this.#run) return;
-        this.failure.set(cause instanceof Error ? cause : new Error(String(cause)));
-        if (passing(cause)) this.#over();
-      },
+      (cause: unknown) => this.#failed(run, cause),
     );
   }
 
@@ -185,11 +181,19 @@ export class Live {
         (cursor) => {
           if (run === this.#run) this.#listen(cursor);
         },
-        () => {
-          if (run === this.#run) this.#over();
-        },
+        (cause: unknown) => this.#failed(run, cause),
       );
     }, wait);
+  }
+
+  /** All is asked for again, unless there is nothing to show and never will be. */
+  #failed(run: number, cause: unknown): void {
+    if (run !== this.#run) return;
+    if (!this.me.get()) {
+      this.failure.set(cause instanceof Error ? cause : new Error(String(cause)));
+      if (!passing(cause)) return;
+    }
+    this.#over();
   }
 
   /** Signals have nothing to resume: while the way to the server is lost, the subscription to the events looks for it alone. */

@@ -7,7 +7,7 @@ export function Connection() {
   const { live, outbox } = useParley();
   const { status, retryAt } = useStore(live.connection);
   const online = useSyncExternalStore(watchNetwork, () => navigator.onLine);
-  const waiting = useStore(outbox.items).length;
+  const waiting = useStore(outbox.items).filter(({ seen, error }) => !seen && error === undefined).length;
   const lost = !online || status === 'waiting';
   // What passes within a moment is not worth telling.
   const [late, setLate] = useState(false);

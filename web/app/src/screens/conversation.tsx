@@ -1,7 +1,7 @@
-import { useQuery } from '@apollo/client/react';
+import { useFragment, useQuery } from '@apollo/client/react';
 import { useEffect, useState } from 'react';
 import { Link } from 'wouter';
-import { ConversationDocument, type ConversationQuery } from '../gql/graphql';
+import { ConversationDocument, type ConversationQuery, CountedFragmentDoc } from '../gql/graphql';
 import { insist } from '../insist';
 import type { Stretch } from '../live/history';
 import { typingText, useTyping } from '../live/typing';
@@ -21,19 +21,22 @@ import './conversation.css';
 export function Conversation({ id }: { id: string }) {
   const { client, live: { connection, history } } = useParley();
   const { data } = useQuery(ConversationDocument, { variables: { id }, fetchPolicy: 'cache-only' });
+  const known = useFragment({ fragment: CountedFragmentDoc, fragmentName: 'Counted', from: { __typename: 'Conversation', id } });
+  const role = known.complete ? known.data.role : undefined;
   const stretch = useStore(history.of(id));
   const [failure, setFailure] = useState<unknown>(null);
   const [tries, setTries] = useState(0);
   const unsaid = !stretch;
-  const missing = !data || (unsaid && data.conversation.role !== null);
+  const missing = role !== null && (!data || unsaid);
   useEffect(() => {
     setFailure(null);
     if (!missing) return;
     const fetch = () => Promise.all([client.query({ query: ConversationDocument, variables: { id } }), history.of(id).get() ?? history.load(id, 'newest')]);
     return insist(fetch, connection, setFailure);
-    // `unsaid`, too: what has just come may be dropped before `data` has it, and its messages are dropped with it.
-  }, [client, connection, history, id, missing, unsaid, tries]);
-  if (data?.conversation.role === null) return <Missing title="You are not in this group any more" text="Somebody has removed you, you have left, or it was deleted." />;
+    // `unsaid`, too: what has just come may be dropped before `data` has it, and its messages are dropped with it. And `role`:
+    // what was refused may have become the viewer's.
+  }, [client, connection, history, id, missing, unsaid, role, tries]);
+  if (role === null) return <Missing title="You are not in this group any more" text="Somebody has removed you, you have left, or it was deleted." />;
   if (data && stretch) return <Open conversation={data.conversation} stretch={stretch} />;
   if (!failure) return <Loading />;
   if (codeOf(failure) === 'NOT_FOUND') return <Missing title="No such conversation" text="It is gone, or you are not in it." />;

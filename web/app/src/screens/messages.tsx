@@ -7,10 +7,10 @@ import { Avatar } from '../ui/avatar';
 import { useMe, useParley } from '../ui/context';
 import { Icon } from '../ui/icons';
 import { clock, dayName, full, useNow } from '../ui/time';
-import { arrivals } from './arrivals';
 import { nameOf } from './conversation-list';
 import { Reading } from './reading';
 import { type MessageRow, type Reader, rowsOf } from './rows';
+import { tell, type Told } from './told';
 
 interface Props {
   conversation: ConversationQuery['conversation'];
@@ -170,18 +170,13 @@ function isLooking(): boolean {
   return document.visibilityState === 'visible' && document.hasFocus();
 }
 
-/** So many messages stay when more are read out: what is gone before a screen reader has seen it is not. */
-const heard = 50;
-
-/** Reads out what others say while the conversation is open, each message once; not what is paged through. */
+/** Reads out what others say while the conversation is open, each message once; of much that comes at once the end. */
 function Announcer({ stretch, me }: { stretch: Stretch; me: string }) {
-  const [told, setTold] = useState({ stretch, messages: [] as Stretch['nodes'] });
-  if (stretch !== told.stretch) {
-    const fresh = arrivals(told.stretch, stretch, me);
-    setTold({ stretch, messages: fresh.length > 0 ? [...told.messages.slice(-heard), ...fresh] : told.messages });
-  }
+  const [told, setTold] = useState<Told>({ stretch, messages: [], more: 0 });
+  if (stretch !== told.stretch) setTold(tell(told, stretch, me));
   return (
     <div className="hidden" role="log" aria-live="polite">
+      {told.more > 0 && <p>{told.more} more messages</p>}
       {told.messages.map(({ id, sender, body }) => (
         <p key={id}>
           {sender.displayName}: {body}

@@ -75,6 +75,17 @@ test('what has failed is tried soon when the server can be reached again', async
   expect(marked()).toEqual([1, 5]);
 });
 
+test('what fails that was under way when the server could be reached again is tried soon', async () => {
+  const { mark, marked, reading } = make();
+  let fail = (_: unknown): void => {};
+  mark.mockReturnValueOnce(new Promise((_, reject) => (fail = reject)));
+  await come(reading, 1, 1, 300);
+  reading.wake();
+  fail(new TypeError('Failed to fetch'));
+  await vi.advanceTimersByTimeAsync(300);
+  expect(marked()).toEqual([1, 1]);
+});
+
 test('nothing is marked beside what is under way, and what came meanwhile afterwards', async () => {
   const { mark, marked, reading } = make();
   let answer = (): void => {};

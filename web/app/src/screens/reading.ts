@@ -12,6 +12,7 @@ export class Reading {
   #upTo: number | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined; // defined while it waits
   #busy = false;
+  #woken = false; // while an attempt was under way: it may have waited for an answer that was lost
   #failures = 0;
   #until = 0; // no attempt is made before, as `performance.now` counts: not even when more is to be marked
 
@@ -32,6 +33,7 @@ export class Reading {
 
   /** The server can be reached again: what has failed is tried anew. */
   wake(): void {
+    this.#woken = true;
     if (this.#failures === 0) return;
     this.#until = 0;
     if (this.#timer === undefined) return;
@@ -45,13 +47,14 @@ export class Reading {
     this.#timer = undefined;
     if (upTo === null) return;
     this.#busy = true;
+    this.#woken = false;
     let [wait, again] = [pause, false];
     try {
       await this.#mark(upTo);
       this.#failures = 0;
     } catch (cause) {
       again = passing(cause);
-      if (again) wait = spread(this.#failures++);
+      if (again) wait = this.#woken ? 0 : spread(this.#failures++);
     }
     this.#busy = false;
     this.#until = performance.now() + wait;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Stretch } from '../live/history';
-import { arrivals } from './arrivals';
+import { tell } from './told';
 
 const stretch = (seqs: readonly number[], { above = true, below = false } = {}): Stretch => ({
   nodes: seqs.map((seq) => {
@@ -24,5 +24,14 @@ test.each<[what: string, before: Stretch, now: Stretch, told: number[]]>([
   ['is left when it is cut at its end: nothing', stretch([8, 9, 10]), stretch([8, 9], { below: true }), []],
   ['is left when it is cut at its start: nothing', stretch([1, 2, 4], { above: false }), stretch([2, 4]), []],
 ])('of what %s is read out', (_, before, now, told) => {
-  expect(arrivals(before, now, 'ann').map(({ seq }) => seq)).toEqual(told);
+  const { messages, more } = tell({ stretch: before, messages: [], more: 0 }, now, 'ann');
+  expect([messages.map(({ seq }) => seq), more]).toEqual([told, 0]);
+});
+
+test('of much that comes at once the end is read out, and what was before stays for a while', () => {
+  const others = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index).filter((seq) => seq % 10 !== 3);
+  let told = tell({ stretch: stretch([100]), messages: [], more: 0 }, stretch([100, ...others(101, 140)]), 'ann');
+  expect([told.messages.map(({ seq }) => seq), told.more]).toEqual([others(130, 140), 26]);
+  told = tell(told, stretch([100, ...others(101, 141)]), 'ann');
+  expect([told.messages.map(({ seq }) => seq), told.more]).toEqual([others(130, 141), 0]);
 });
