@@ -86,7 +86,7 @@ func TestSQLiteIsFull(t *testing.T) {
 func TestAChangeThatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	testkit.Stores(t, func(t *testing.T, s *store.Store) {
-		s.SetPatience(500 * time.Millisecond)
+		s.SetPatience(2 * time.Second) // beginning one is part of it
 		before, err := s.Head(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +95,7 @@ func TestAChangeThatTakesTooLong(t *testing.T) {
 		for _, said := range []error{errors.New("conn busy"), fmt.Errorf("the file: %w", sqlite3.BUSY), &pgconn.PgError{Code: "40001"}} {
 			_, err = s.Write(t.Context(), user, func(tx *store.Tx) error {
 				tx.Emit(chat.Event{Type: chat.ProfileChanged, Subject: user}, chat.UserTopic(user))
-				time.Sleep(550 * time.Millisecond) // longer than it may
+				time.Sleep(2*time.Second + 50*time.Millisecond) // longer than it may
 				return said
 			})
 			var told *chat.Error

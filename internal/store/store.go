@@ -254,11 +254,11 @@ const (
 
 // Write runs fn and the listeners of what it emits in one transaction, and appends the events last. It returns the
 // position of the last event; without any, the head as of the change. fn may run more than once, and must not keep
-// anything of a run that failed. Errors of fn roll everything back and are returned as they are, unless the time was up.
+// anything of a run that failed. Errors of fn roll everything back and are returned as they are.
 //
 // A change that has begun is carried through even if ctx ends meanwhile (a client that hung up half-way would otherwise
-// never know whether it happened, and cost PostgreSQL a connection), but for no longer than writeTimeout: then it is taken
-// back, and UNAVAILABLE.
+// never know whether it happened, and cost PostgreSQL a connection), but for no longer than writeTimeout: what fails then,
+// unless fn has refused it (*chat.Error), is UNAVAILABLE.
 func (s *Store) Write(ctx context.Context, actor chat.ID, fn func(*Tx) error) (chat.Position, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
