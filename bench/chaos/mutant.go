@@ -36,7 +36,8 @@ var mutants = map[string]mutant{
 	}, verdict.Duplicate},
 	// Spans have no end: neither live nor in a replay.
 	"entitlement": {[]edit{
-		{"internal/chat/event.go", `return p > s.From && (s.To == 0 || p <= s.To)`, `return p > s.From`},
+		{"internal/eventlog/log.go", `if s.Covers(e.Position) {`, `if e.Position > s.From {`},
+		{"internal/transport/live/span.go", `s.Covers(e.Position)`, `e.Position > s.From`},
 		{"internal/transport/live/apply.go", `			l.endSpans(p, e, e.Subject)
 `, ``},
 	}, verdict.Leak},
