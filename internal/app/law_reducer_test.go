@@ -74,6 +74,9 @@ type event struct {
 // Each event sets what it says; none adds to what was there. So it does no harm to apply events that the state shows
 // already, which is what happens between a query and the subscription that begins at its cursor.
 func reduce(before state, events []event) state {
+	if len(events) == 0 {
+		return before
+	}
 	s := before.clone()
 	for _, e := range events {
 		s.apply(e)
