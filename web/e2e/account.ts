@@ -71,6 +71,10 @@ export class Account {
     return createGroup.conversation.id;
   }
 
+  async add(conversationId: string, other: Account): Promise<void> {
+    await this.ask('mutation ($input: AddMembersInput!) { addMembers(input: $input) { cursor } }', { input: { conversationId, userIds: [other.id] } });
+  }
+
   async send(conversationId: string, body: string): Promise<void> {
     await this.ask('mutation ($input: SendMessageInput!) { sendMessage(input: $input) { cursor } }', { input: { conversationId, body, clientKey: randomUUID() } });
   }

@@ -79,6 +79,22 @@ test('two strangers become friends and talk', async ({ arrive }) => {
   });
 });
 
+test('the address of a group leads to it once one is in it', async ({ arrive, server }) => {
+  const [account, other] = [await Account.signUp(server.url, 'Alice'), await Account.signUp(server.url, 'Bob')];
+  await account.befriend(other);
+  const group = await account.group('Picnic', []);
+  await account.send(group, 'sandwiches?');
+  const bob = await arrive('Bob');
+  await bob.signIn();
+  await bob.page.goto(`/conversations/${group}`);
+  await expect(bob.page.getByRole('heading', { name: 'No such conversation' })).toBeVisible();
+  const asked: string[] = [];
+  bob.page.on('request', (request) => asked.push(request.postDataJSON()?.operationName));
+  await account.add(group, other);
+  await expect(bob.message('sandwiches?')).toBeVisible();
+  expect(asked.filter((name) => name === 'History' || name === 'Conversation').sort()).toEqual(['Conversation', 'History']);
+});
+
 test('a group is made, ruled and left', async ({ arrive, server }) => {
   const [account, other, third] = [await Account.signUp(server.url, 'Alice'), await Account.signUp(server.url, 'Bob'), await Account.signUp(server.url, 'Carol')];
   await account.befriend(other);

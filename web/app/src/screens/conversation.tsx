@@ -33,9 +33,11 @@ export function Conversation({ id }: { id: string }) {
     if (!missing) return;
     const fetch = () => Promise.all([client.query({ query: ConversationDocument, variables: { id } }), history.of(id).get() ?? history.load(id, 'newest')]);
     return insist(fetch, connection, setFailure);
-    // `unsaid`, too: what has just come may be dropped before `data` has it, and its messages are dropped with it. And `role`:
-    // what was refused may have become the viewer's.
-  }, [client, connection, history, id, missing, unsaid, role, tries]);
+    // `unsaid`, too: what has just come may be dropped before `data` has it, and its messages are dropped with it.
+  }, [client, connection, history, id, missing, unsaid, tries]);
+  useEffect(() => {
+    if (role && failure) setTries((before) => before + 1); // what was refused has become the viewer's
+  }, [role]);
   if (role === null) return <Missing title="You are not in this group any more" text="Somebody has removed you, you have left, or it was deleted." />;
   if (data && stretch) return <Open conversation={data.conversation} stretch={stretch} />;
   if (!failure) return <Loading />;
