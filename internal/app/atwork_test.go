@@ -135,7 +135,7 @@ func (p program) killedAtWork(t *testing.T, url string) {
 		for i, do := range doing {
 			after := rand.N(uptime)
 			wg.Go(func() {
-				time.Sleep(after)
+				time.Sleep(after) // so that the kill comes in the midst of it
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				if err := do(ctx, running[i%servers].url); err != nil {
@@ -148,7 +148,7 @@ func (p program) killedAtWork(t *testing.T, url string) {
 				}
 			})
 		}
-		time.Sleep(uptime)
+		time.Sleep(uptime) // when it is killed depends on nothing it does
 		running[victim].signal(syscall.SIGKILL)
 		<-running[victim].done
 		wg.Wait()
@@ -174,7 +174,7 @@ func (p program) killedAtWork(t *testing.T, url string) {
 			t.Errorf("%v after the last kill there is still to do: %v", time.Since(killed), left)
 			break
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // polls what other processes do
 	}
 	kinds := map[string]int{}
 	for _, kind := range cut {
@@ -311,7 +311,7 @@ func (p postman) Data(r io.Reader) error {
 	p.mu.Lock()
 	p.got = append(p.got, data)
 	p.mu.Unlock()
-	time.Sleep(rand.N(300 * time.Millisecond))
+	time.Sleep(rand.N(300 * time.Millisecond)) // so that some are killed meanwhile
 	return nil
 }
 

@@ -493,7 +493,7 @@ func (r *revoking) silentMember(by time.Time) {
 				if time.Now().After(by) {
 					r.Fatalf("%s does not go on after %s", x.name, all[len(all)-1].Typename)
 				}
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // held to `by`, which is not as patient as eventually
 			}
 		} else {
 			r.ended(x, by)
